@@ -1,0 +1,122 @@
+// Package chat is the port through which Muster talks to people: what a chat
+// system must be able to do, in plain types. It knows no vendor, and decides nothing.
+package chat
+
+import (
+	"context"
+	"time"
+)
+
+// Message is what Muster says, or keeps saying: posted once, updated in place.
+type Message struct {
+	// Key identifies the message for ever: the same Key is never posted twice into
+	// one channel. Adapters keep it in the message's metadata where they can.
+	Key     string
+	Channel string // "" with To set: a direct message
+	To      string // person's handle in this chat, for direct messages
+	Thread  string // ID of the root message; "" starts at top level
+	Card    Card
+}
+
+// Card is a message's content. Every adapter renders it as well as its system
+// can; Text alone must carry the meaning, for notifications and screen readers.
+// All strings are plain text, adapters escape them.
+type Card struct {
+	Text     string // the whole message in a line
+	Title    string
+	Tone     Tone
+	Progress *Progress
+	Sections []Section
+	Actions  []Action
+	Footer   string
+}
+
+// Tone colours a card.
+type Tone string
+
+const (
+	Neutral Tone = ""
+	Good    Tone = "good"
+	Waiting Tone = "waiting"
+	Bad     Tone = "bad"
+)
+
+// Progress is a bar.
+type Progress struct {
+	Done, Total int
+	Label       string
+}
+
+// Section is a part of a card with an optional heading.
+type Section struct {
+	Heading string
+	Text    string
+	Fields  []Field // short facts side by side
+	Items   []Item  // a list
+	Code    string  // preformatted: a log excerpt
+}
+
+// Field is a named fact.
+type Field struct{ Name, Value string }
+
+// Item is one line of a list.
+type Item struct {
+	Symbol Symbol
+	Text   string
+	Detail string
+}
+
+// Symbol is a state in a list, drawn as each chat can.
+type Symbol string
+
+const (
+	SymbolNone    Symbol = ""
+	SymbolDone    Symbol = "done"
+	SymbolRunning Symbol = "running"
+	SymbolWaiting Symbol = "waiting"
+	SymbolPending Symbol = "pending"
+	SymbolFailed  Symbol = "failed"
+	SymbolUnknown Symbol = "unknown"
+	SymbolSkipped Symbol = "skipped"
+	SymbolUndone  Symbol = "undone"
+)
+
+// Action is a button. Pressing it is the same as typing Command; Confirm, when
+// set, is asked first.
+type Action struct {
+	Label   string
+	Command string
+	Style   Tone
+	Confirm string
+}
+
+// Handle finds a posted message again. It is kept durably.
+type Handle struct {
+	Channel string `json:"channel"`
+	ID      string `json:"id"`
+}
+
+// Poster posts and updates messages. After an error without Permanent() or
+// RetryAfter() (see playbooks/steps) a post may have happened: Find before repeating it.
+type Poster interface {
+	Post(ctx context.Context, m Message) (Handle, error)
+	// Update replaces a message's card. ErrGone says that somebody deleted it.
+	Update(ctx context.Context, h Handle, c Card) error
+	// Find looks for a message by channel (or To) and Key.
+	Find(ctx context.Context, m Message) (h Handle, found bool, err error)
+}
+
+// Gone is implemented by errors that say that a message does not exist any more.
+type Gone interface{ Gone() bool }
+
+// Event is something a person did in the chat. A line that was typed and a
+// button that was pressed are both a line of the command language.
+type Event struct {
+	ID      string // of the delivery: the same however often it is delivered
+	Time    time.Time
+	From    string // the person's handle in this chat, established by the chat
+	Channel string
+	Thread  string // ID of the thread's root message, "" at top level
+	Text    string // the command line, without a leading mention or slash command
+	Message string // for a button: ID of the message it was on
+}

@@ -1,0 +1,134 @@
+package configs_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/muster-release/muster/configs"
+)
+
+// TestHostileFiles loads small files that would keep a parser busy for very
+// long, or overflow its stack.
+func TestHostileFiles(t *testing.T) {
+	repeat := strings.Repeat
+	laughs := "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+	merges := "a0: &a0 {k: v}\n"
+	for i := 1; i < 30; i++ {
+		laughs += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, repeat(fmt.Sprintf("*a%d, ", i-1), 9))
+		merges += fmt.Sprintf("a%d: &a%d {<<: [%s]}\n", i, i, repeat(fmt.Sprintf("*a%d, ", i-1), 9))
+	}
+	for name, content := range map[string]string{
+		"deep brackets":      repeat("[", 1<<20),
+		"deep braces":        repeat("{a: ", 1<<18),
+		"deep dashes":        repeat("- ", 1<<20),
+		"deep question":      repeat("? ", 1<<20),
+		"deep indentation":   deepIndentation(1000),
+		"many anchors":       repeat("&a ", 1<<18),
+		"anchors in lines":   repeat("&a\n", 1<<18),
+		"many tags":          repeat("!a ", 1<<18),
+		"many keys":          manyKeys(100_000, "k%d: v\n"),
+		"many keys, flow":    "{" + manyKeys(100_000, "\nk%d: v") + "}",
+		"many missing":       "a:\n" + repeat("-\n", 1<<20),
+		"many missing, flow": "{" + repeat("a,", 1<<20) + "}",
+		"many keys, no text": manyKeys(100_000, "k%d:\n"),
+		"many documents":     repeat("---\na: b\n", 100_000),
+		"many ends":          repeat("a: b\n...\n", 100_000),
+		"many tokens":        "a: [" + repeat("x,", 4<<20) + "]",
+		"too large":          "# " + repeat("x", 17<<20),
+		"billion laughs":     laughs,
+		"billion merges":     merges,
+		"itself":             "modules: &a [*a]\n",
+		"null bytes":         repeat("\x00", 1<<20),
+		"no text":            "\xff\xfe\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			if _, err := loadText(content); err == nil {
+				t.Error("no error")
+			} else if len(err.Error()) > 100_000 {
+				t.Errorf("%d bytes of errors", len(err.Error()))
+			}
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func deepIndentation(depth int) string {
+	var b strings.Builder
+	for i := range depth {
+		fmt.Fprintf(&b, "%sa:\n", strings.Repeat(" ", i))
+	}
+	return b.String()
+}
+
+func manyKeys(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// TestManyProblems loads a large catalog in which nothing fits: all of it is
+// reported, and looking for what was meant takes no noticeable time.
+func TestManyProblems(t *testing.T) {
+	content := strings.ReplaceAll(largeCatalog(2000, 10), "needs: [", "needs: [typo, mistake, ")
+	start := time.Now()
+	_, err := loadText(content)
+	if problems := problemsOf(t, err); len(problems) != 4000 {
+		t.Errorf("%d problems, want 4000", len(problems))
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func largeCatalog(modules, needs int) string {
+	var b strings.Builder
+	b.WriteString("environments: [{name: production}]\nmodules:\n")
+	for i := range modules {
+		fmt.Fprintf(&b, "  - name: module-%d\n    version: v1.%d.0\n    needs: [", i, i)
+		for j := 1; j <= needs; j++ {
+			fmt.Fprintf(&b, "module-%d, ", (i+j*7)%modules)
+		}
+		b.WriteString("]\n")
+	}
+	return b.String()
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for _, modules := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("modules=%d/needs=%d", modules, 10*modules), func(b *testing.B) {
+			files := fstest.MapFS{"muster.yaml": {Data: []byte(largeCatalog(modules, 10))}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := configs.LoadFS(files, "muster.yaml"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for _, seed := range []string{
+		"", "a", "[", "{", "- - -", "a: &a [*a]", "? a", "<<: *a", "%YAML 1.2\n---\n", "a: |\n  b\n", "a: !!str b",
+		"environments: [{name: live, approvals: none}]\nmodules: [{name: a, needs: [b]}, {name: b, deploy: {in: {live: {strategy: {canary: [{share: 5, bake: 3d}]}}}}}]",
+		"people: [{id: ann, handles: {x: y}}]\ngroups: [{name: g, members: [ann, g]}]\naccess: [{who: [everyone], role: admin}]",
+		"server: {tokens: [{person: a, token: \"${X}\"}], url: \"http://x\", listen: :1}\ninclude: ['*.yaml', muster.yaml]",
+		"defaults: &d {gates: [{soak: 1h}, pipeline], tests: [{name: x}]}\nmodules: [{name: a, deploy: {<<: *d, targets: [a]}}]",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		config, err := loadText(string(content))
+		if (config == nil) == (err == nil) {
+			t.Fatalf("config %v, error %v", config, err)
+		}
+	})
+}

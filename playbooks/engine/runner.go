@@ -1,0 +1,506 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/steps"
+	"github.com/muster-release/muster/store"
+)
+
+// runner owns one run that is not over. Whoever wants something of the run posts
+// a message; a loop takes them, and ends when there are none left.
+type runner struct {
+	e     *Engine
+	id    string
+	space *space
+
+	mu     sync.Mutex
+	inbox  []message
+	active bool // the loop runs
+	wake   *time.Timer
+	idle   *time.Timer
+	closed bool // the run is over and the runner forgotten
+
+	// What follows belongs to the loop.
+	run      *playbooks.Run // nil: not in memory
+	rest     rest           // as the store has it
+	attempts map[string]*attempt
+	trouble  error // why the last append failed
+	failures int   // appends that failed in a row
+}
+
+// message is what can come in for a run.
+type message interface{}
+
+type (
+	tick    struct{} // look what follows from the state
+	command struct {
+		cmd   playbooks.Command
+		reply chan<- error
+	}
+	inspect struct {
+		fn    func(View) error
+		reply chan<- error
+	}
+	forget struct{} // nobody asked for a while
+	adopt  struct { // go on with a playbook that was compiled meanwhile
+		book *playbooks.Book
+		from playbooks.Digest // the one it was compiled from
+		back bool             // it is a rollback
+		err  error            // it could not be compiled
+	}
+)
+
+// post hands in a message. It reports false when the engine has stopped.
+func (r *runner) post(m message) bool {
+	r.e.mu.Lock()
+	stopped := r.e.stopped
+	if !stopped {
+		r.e.work.Add(1) // before Stop can wait
+	}
+	r.e.mu.Unlock()
+	if stopped {
+		return false
+	}
+	r.mu.Lock()
+	r.inbox = append(r.inbox, m)
+	start := !r.active
+	r.active = true
+	r.mu.Unlock()
+	if start {
+		go func() {
+			defer r.e.work.Done()
+			r.loop()
+		}()
+	} else {
+		r.e.work.Done()
+	}
+	return true
+}
+
+func (r *runner) sleepUntil(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wake != nil {
+		r.wake.Stop()
+		r.wake = nil
+	}
+	if !at.IsZero() && !r.closed {
+		r.wake = time.AfterFunc(time.Until(at), func() { r.post(tick{}) })
+	}
+}
+
+func (r *runner) stopTimers() {
+	r.sleepUntil(time.Time{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.idle != nil {
+		r.idle.Stop()
+	}
+	for _, a := range r.attempts {
+		a.stopTimer()
+	}
+}
+
+// maxBatch is how many messages one turn takes at the most.
+const maxBatch = 64
+
+func (r *runner) loop() {
+	for {
+		r.mu.Lock()
+		n := min(len(r.inbox), maxBatch)
+		batch := slices.Clone(r.inbox[:n])
+		r.inbox = slices.Delete(r.inbox, 0, n)
+		if n == 0 {
+			r.active = false
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		r.turn(batch)
+	}
+}
+
+// load brings the run into memory. Steps that had started are looked up.
+func (r *runner) load(ctx context.Context) error {
+	if r.run != nil {
+		return nil
+	}
+	run, err := r.e.record.load(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	r.run = run
+	if r.attempts == nil {
+		r.attempts = make(map[string]*attempt)
+	}
+	for _, step := range run.RunningSteps() {
+		p := run.Progress(step.ID)
+		if a := r.attempts[step.ID]; a == nil || a.order.Attempt != p.Attempt {
+			a := &attempt{r: r, step: step, order: r.order(step, p), resumed: true, changed: time.Now()}
+			r.attempts[step.ID] = a
+			a.lookAfter(0)
+		}
+	}
+	return nil
+}
+
+// turn takes a batch of messages through deciding, saving and acting.
+func (r *runner) turn(batch []message) {
+	defer r.answerInspections(batch)
+	if !slices.ContainsFunc(batch, func(m message) bool { _, only := m.(inspect); return !only }) {
+		return
+	}
+	if err := r.load(r.e.ctx); err != nil {
+		r.unsaved(batch, err)
+		return
+	}
+	policy := r.e.Policy()
+	if err := r.space.lock(r.e.ctx); err != nil {
+		r.unsaved(batch, err)
+		return
+	}
+	t := &turn{r: r, run: r.run, space: r.space, policy: policy, now: time.Now(), expect: r.run.Len, spaceLen: r.space.state.Len}
+	before := r.space.effects[r.id]
+	for _, m := range batch {
+		t.take(m)
+	}
+	t.advance()
+	if t.err != nil {
+		r.space.stale = true
+		r.space.unlock()
+		r.unsaved(batch, t.err)
+		return
+	}
+	nudge := r.space.account(r.id, before, t.began(), t.decision.Starved)
+	if t.unlocked {
+		nudge = append(nudge, r.space.queued()...)
+	}
+	answer := t.submit()
+	r.space.unlock()
+	if answer != nil {
+		err := <-answer
+		if len(t.env) > 0 {
+			r.space.settle(err)
+		}
+		if err != nil {
+			r.unsaved(batch, err)
+			return
+		}
+		r.saved(t)
+	}
+	t.act()
+	r.e.nudge(nudge)
+	if answer != nil || t.progress {
+		r.e.o.Changed(r.id)
+	}
+}
+
+// answerInspections shows the run as it is when the turn is over, which is as
+// the log has it.
+func (r *runner) answerInspections(batch []message) {
+	for _, m := range batch {
+		i, ok := m.(inspect)
+		if !ok {
+			continue
+		}
+		if err := r.load(r.e.ctx); err != nil {
+			i.reply <- err
+			continue
+		}
+		reports := make(map[string]steps.Report, len(r.attempts))
+		for id, a := range r.attempts {
+			reports[id] = a.report
+		}
+		i.reply <- r.space.viewErr(r.e.ctx, func(env *playbooks.EnvironmentState) error {
+			return i.fn(View{Run: r.run, Environment: env, Policy: r.e.Policy(), Reports: reports, Trouble: r.trouble, Now: time.Now()})
+		})
+	}
+}
+
+// saved ends a time of trouble.
+func (r *runner) saved(t *turn) {
+	if t.rest != nil {
+		r.rest = *t.rest
+	}
+	if r.trouble != nil {
+		r.e.o.Log.Info("saving works again", "run", r.id)
+	}
+	r.trouble, r.failures = nil, 0
+}
+
+// unsaved deals with a turn that could not be read or made durable. Memory goes back to what
+// the log says; people are told that their command came to nothing, unless the log
+// has it after all; outcomes of steps are kept and tried again.
+func (r *runner) unsaved(batch []message, err error) {
+	r.e.o.Log.Error("a run could not be saved; it stands still until it can", "run", r.id, "error", err)
+	r.run = nil
+	r.trouble = err
+	wait := r.e.o.Timing.backoff(r.failures)
+	r.failures++
+	reloaded := r.load(r.e.ctx) == nil
+	var again []message
+	for _, m := range batch {
+		switch m := m.(type) {
+		case command:
+			if reloaded && r.run.Caused(m.cmd.Cause) {
+				m.reply <- nil
+			} else {
+				m.reply <- notSaved(err)
+			}
+		case outcome, adopt:
+			again = append(again, m)
+		}
+	}
+	again = append(again, tick{})
+	r.e.o.Changed(r.id)
+	if errors.Is(err, store.ErrClosed) || r.e.ctx.Err() != nil {
+		return
+	}
+	time.AfterFunc(wait, func() {
+		for _, m := range again {
+			r.post(m)
+		}
+	})
+}
+
+// turn is one round of decisions on a run. Events are applied to the run and to
+// the environment as they are decided, ahead of the disk; when saving them fails, both
+// are read again.
+type turn struct {
+	r        *runner
+	run      *playbooks.Run
+	space    *space
+	policy   *playbooks.Policy
+	now      time.Time
+	expect   uint64
+	spaceLen uint64
+
+	events   []playbooks.Event
+	env      []playbooks.Event
+	decision playbooks.Decision // the last one of advance
+	replies  []func()
+	looks    []*attempt // attempts to look at again
+	rest     *rest
+	unlocked bool
+	progress bool // something changed that is not durable
+	err      error
+}
+
+func (t *turn) apply(d playbooks.Decision) {
+	for _, e := range d.Run {
+		if t.err == nil {
+			t.err = t.run.Apply(e)
+		}
+	}
+	for _, e := range d.Env {
+		t.unlocked = t.unlocked || e.Type == playbooks.EventUnlocked
+	}
+	if t.err == nil {
+		t.err = t.space.apply(d.Env)
+	}
+	t.events = append(t.events, d.Run...)
+	t.env = append(t.env, d.Env...)
+}
+
+func (t *turn) take(m message) {
+	switch m := m.(type) {
+	case command:
+		d, err := playbooks.Decide(t.run, t.policy, m.cmd, t.now)
+		if err == nil {
+			t.apply(d)
+		}
+		t.replies = append(t.replies, func() { m.reply <- err })
+	case outcome:
+		t.outcome(m)
+	case adopt:
+		t.adopt(m)
+	case forget:
+		if t.run.Quiet() && len(t.r.attempts) == 0 {
+			t.replies = append(t.replies, func() { t.r.run = nil })
+		}
+	}
+}
+
+// maxTurn is how many events a turn decides before it saves them.
+const maxTurn = 48
+
+func (t *turn) advance() {
+	limit := 0
+	if env := t.policy.Environment(t.run.Environment); env != nil {
+		limit = env.Limit
+	}
+	for t.err == nil {
+		t.space.effects[t.run.ID] = t.run.Effects()
+		t.decision = playbooks.Advance(t.run, t.space.state, t.policy, t.now, t.space.room(t.run.ID, limit))
+		if len(t.decision.Run) == 0 && len(t.decision.Env) == 0 {
+			break
+		}
+		t.apply(t.decision)
+		if len(t.events) >= maxTurn {
+			t.replies = append(t.replies, func() { t.r.post(tick{}) })
+			break
+		}
+	}
+	if quiet := (rest{Quiet: t.run.Quiet(), Wake: t.decision.Wake}); !t.run.Over() && quiet != t.r.rest {
+		if !quiet.Quiet {
+			quiet.Wake = time.Time{}
+		}
+		if quiet != t.r.rest {
+			t.rest = &quiet
+		}
+	}
+}
+
+// began reports whether the turn starts a step with an effect.
+func (t *turn) began() bool {
+	return slices.ContainsFunc(t.events, func(e playbooks.Event) bool {
+		step := t.run.Book.Lookup(e.Step)
+		return e.Type == playbooks.EventStarted && step != nil && step.Kind.HasEffect()
+	})
+}
+
+// submit hands the events to the store, and returns nil when there are none.
+func (t *turn) submit() <-chan error {
+	if len(t.events) == 0 && len(t.env) == 0 && t.rest == nil {
+		return nil
+	}
+	c := change{run: t.run, expect: t.expect, events: t.events, rest: t.rest}
+	if len(t.env) > 0 {
+		t.space.inflight++
+		c.env = &environmentAppend{t.space.name, t.spaceLen, t.env}
+	}
+	return t.r.e.record.submit(c)
+}
+
+// act does what was waiting for the events to be durable.
+func (t *turn) act() {
+	for _, e := range t.events {
+		switch e.Type {
+		case playbooks.EventStarted:
+			t.r.begin(e)
+		case playbooks.EventAborting:
+			for _, a := range t.r.attempts {
+				a.stop("stopped on request")
+			}
+		case playbooks.EventSucceeded, playbooks.EventFailed, playbooks.EventUnknown, playbooks.EventSkipped:
+			delete(t.r.attempts, e.Step)
+		case playbooks.EventAdopted:
+			for id, a := range t.r.attempts {
+				if p := t.run.Progress(id); p == nil || p.State != playbooks.Running || p.Attempt != a.order.Attempt {
+					delete(t.r.attempts, id)
+				}
+			}
+		}
+	}
+	for _, a := range t.looks {
+		a.next()
+	}
+	if t.decision.Rollback {
+		t.r.compileRollback()
+	}
+	for _, reply := range t.replies {
+		reply()
+	}
+	if t.run.Over() {
+		t.r.end()
+		return
+	}
+	t.r.sleepUntil(t.decision.Wake)
+	if t.r.run != nil && t.run.Quiet() && len(t.r.attempts) == 0 {
+		t.r.forgetLater()
+	}
+}
+
+func (r *runner) forgetLater() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.idle != nil {
+		r.idle.Stop()
+	}
+	r.idle = time.AfterFunc(r.e.o.Timing.Idle, func() { r.post(forget{}) })
+}
+
+// end forgets a run that is over.
+func (r *runner) end() {
+	r.e.mu.Lock()
+	delete(r.e.runners, r.id)
+	r.e.mu.Unlock()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.stopTimers()
+}
+
+// adopt makes the run go on with another playbook.
+func (t *turn) adopt(m adopt) {
+	if t.run.Over() || t.run.Book.Digest != m.from {
+		return
+	}
+	event := playbooks.Event{Time: t.now, Type: playbooks.EventAdopted, Rollback: m.back}
+	switch {
+	case m.err != nil:
+		event.Type, event.Rollback, event.Reason = playbooks.EventPaused, false, m.err.Error()
+	case m.back && !t.mayRollBack():
+		return
+	default:
+		event.Digest = m.book.Digest
+	}
+	t.apply(playbooks.Decision{Run: []playbooks.Event{event}})
+}
+
+func (t *turn) mayRollBack() bool {
+	return playbooks.Advance(t.run, t.space.state, t.policy, t.now, 0).Rollback
+}
+
+// compileRollback compiles and keeps the playbook that undoes the run, off the
+// loop, and hands it in.
+func (r *runner) compileRollback() {
+	m := adopt{from: r.run.Book.Digest, back: true}
+	pb, err := playbooks.CompileRollback(r.run)
+	if err != nil {
+		m.err = err
+		r.post(m)
+		return
+	}
+	r.keep(m, pb)
+}
+
+// keep stores a playbook that was compiled for the run, and hands it in.
+func (r *runner) keep(m adopt, pb *playbooks.Playbook) {
+	r.e.spawn(func() {
+		catalog, err := r.e.record.catalogOf(r.e.ctx, m.from)
+		if err == nil {
+			err = r.e.record.savePlanWith(r.e.ctx, pb, catalog)
+		}
+		if err != nil {
+			r.e.o.Log.Error("a playbook could not be kept; it is compiled again", "run", r.id, "error", err)
+			time.AfterFunc(r.e.o.Timing.Backoff, func() { r.post(tick{}) })
+			return
+		}
+		m.book = playbooks.NewBook(pb)
+		r.post(m)
+	})
+}
+
+// spawn runs fn in a goroutine that Stop waits for.
+func (e *Engine) spawn(fn func()) {
+	e.mu.Lock()
+	stopped := e.stopped
+	if !stopped {
+		e.work.Add(1)
+	}
+	e.mu.Unlock()
+	if stopped {
+		return
+	}
+	go func() {
+		defer e.work.Done()
+		fn()
+	}()
+}

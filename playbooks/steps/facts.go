@@ -1,0 +1,131 @@
+package steps
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/muster-release/muster/playbooks"
+)
+
+// lookAtOnce is how many places are asked for at the same time.
+const lookAtOnce = 16
+
+// Facts asks the deployers what is live in the environment of the request and in
+// the one before, for the modules of the request and all that they need, and
+// the builds for the versions that are asked for. It has no effect.
+func (p Ports) Facts(builds Builds) func(context.Context, *playbooks.Catalog, playbooks.Request) (playbooks.Facts, error) {
+	return func(ctx context.Context, c *playbooks.Catalog, request playbooks.Request) (playbooks.Facts, error) {
+		var facts playbooks.Facts
+		env := c.Environment(request.Environment)
+		if env == nil {
+			return facts, nil // Compile says so better
+		}
+		f := &collecting{ports: p, catalog: c, facts: &facts}
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(lookAtOnce)
+		wanted := wanted(c, request)
+		for _, e := range []*playbooks.Environment{env, c.Before(env.Name)} {
+			if e == nil {
+				continue
+			}
+			facts.Known = append(facts.Known, e.Name)
+			for _, m := range wanted {
+				for _, place := range c.Places(e, m) {
+					group.Go(func() error { return f.live(ctx, m, place) })
+				}
+			}
+		}
+		if builds != nil {
+			for _, ref := range request.Modules {
+				if ref.Version != "" {
+					group.Go(func() error { return f.build(ctx, builds, ref) })
+				}
+			}
+		}
+		if err := group.Wait(); err != nil {
+			return playbooks.Facts{}, err
+		}
+		f.sort()
+		return facts, nil
+	}
+}
+
+// wanted returns the modules of the request with everything they need.
+func wanted(c *playbooks.Catalog, request playbooks.Request) []*playbooks.Module {
+	byName := make(map[string]*playbooks.Module, len(c.Modules))
+	for i := range c.Modules {
+		byName[c.Modules[i].Name] = &c.Modules[i]
+	}
+	var names []string
+	if request.All {
+		for i := range c.Modules {
+			names = append(names, c.Modules[i].Name)
+		}
+	}
+	for _, ref := range request.Modules {
+		names = append(names, ref.Name)
+	}
+	seen := make(map[string]bool)
+	var modules []*playbooks.Module
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		m := byName[name]
+		if m == nil || seen[name] {
+			continue
+		}
+		seen[name] = true
+		modules = append(modules, m)
+		for _, need := range m.Needs {
+			names = append(names, need.Module)
+		}
+	}
+	return modules
+}
+
+type collecting struct {
+	ports   Ports
+	catalog *playbooks.Catalog
+
+	mu    sync.Mutex
+	facts *playbooks.Facts
+}
+
+func (f *collecting) live(ctx context.Context, m *playbooks.Module, place playbooks.Place) error {
+	to, err := deployer(f.ports.Deployers, m.In(place.Environment).Deployer)
+	if err != nil {
+		return err
+	}
+	live, err := to.Live(ctx, place)
+	if err != nil {
+		return err
+	}
+	live.Place = place
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.facts.Live = append(f.facts.Live, live)
+	return nil
+}
+
+func (f *collecting) build(ctx context.Context, builds Builds, ref playbooks.ModuleRef) error {
+	state, err := builds.Build(ctx, ref.Name, ref.Version)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.facts.Builds = append(f.facts.Builds, state)
+	return nil
+}
+
+// sort makes the facts the same however the answers came in.
+func (f *collecting) sort() {
+	slices.SortFunc(f.facts.Live, func(a, b playbooks.Live) int { return a.Compare(b.Place) })
+	slices.SortFunc(f.facts.Builds, func(a, b playbooks.BuildState) int {
+		return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.Version, b.Version))
+	})
+}
