@@ -55,27 +55,37 @@ func (d *decoder) refer(n *node, name string, to target, say string) {
 	}
 }
 
-// check looks for what only all files together show.
+// check looks for what only all files together show. What is missing may stand
+// in a file that could not be read, so then nothing is said to be missing.
 func (d *decoder) check() {
-	if len(d.catalog.Environments) == 0 && len(d.environments) == 0 && d.readable() {
+	d.ambiguous(d.people, d.groups, "is a person and a group: nobody can tell which is meant")
+	d.ambiguous(d.modules, d.environments, "is a module and an environment: a freeze could not tell which is meant")
+	circular := d.checkGroups()
+	if d.partial {
+		return
+	}
+	if d.lacks("environments") {
 		d.report(mark{src: d.files[0].src}, "", "there are no environments: where should modules be released to?")
 	}
 	for _, r := range d.refs {
 		d.resolve(r)
 	}
-	d.ambiguous(d.people, d.groups, "is a person and a group: nobody can tell which is meant")
-	d.ambiguous(d.modules, d.environments, "is a module and an environment: a freeze could not tell which is meant")
 	d.checkTargets()
-	circular := d.checkGroups()
 	for _, asked := range d.rules {
 		d.checkApprovals(asked, circular)
 	}
 }
 
-// readable reports whether every file could be read: in one that could not,
-// there may be anything.
-func (d *decoder) readable() bool {
-	return len(d.files) > 0 && !slices.ContainsFunc(d.files, func(f document) bool { return f.root == nil })
+// lacks reports whether a section is in no file, or empty in all of them.
+func (d *decoder) lacks(key string) bool {
+	for _, file := range d.files {
+		for _, p := range file.root.pairs {
+			if p.key == key && (p.value.kind != list || len(p.value.items) > 0) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // maxHints keeps the search for what was meant from taking longer than all the

@@ -81,9 +81,10 @@ func WithGates(kinds ...string) Option {
 	return func(l *loader) { l.gates = kinds }
 }
 
-// Load reads the configuration in a file, or in all files of a folder. If the
-// files can be read but what they say is wrong the error is an *Errors with
-// every mistake. Load may be called at any time and keeps nothing open.
+// Load reads the configuration in a file, or in all files of a folder. The error
+// is an *Errors with every mistake, unless path itself cannot be read: then it
+// wraps the file system's, fs.ErrNotExist for instance. Load keeps nothing open,
+// and may be called again at any time.
 func Load(path string, opts ...Option) (*Config, error) {
 	return LoadFS(disk{}, filepath.ToSlash(path), opts...)
 }

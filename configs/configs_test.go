@@ -224,6 +224,21 @@ func TestLocate(t *testing.T) {
 	}
 }
 
+func TestWithGates(t *testing.T) {
+	files := fstest.MapFS{"muster.yaml": {Data: []byte(
+		"environments: [{name: live}]\nmodules: [{name: a, deploy: {gates: [quality, {kind: quality, params: {level: high}}]}}]\n")}}
+	if _, err := configs.LoadFS(files, "muster.yaml"); err == nil {
+		t.Error("a kind of gate that nothing can ask was accepted")
+	}
+	config, err := configs.LoadFS(files, "muster.yaml", configs.WithGates("quality"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gates := config.Catalog.Modules[0].Deploy[""].Gates; len(gates) != 2 || gates[1].Params["level"] != "high" {
+		t.Errorf("gates = %+v", gates)
+	}
+}
+
 func TestUnreadable(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := configs.Load(filepath.Join(dir, "none.yaml")); !errors.Is(err, fs.ErrNotExist) {

@@ -31,6 +31,7 @@ type loader struct {
 	size    int
 	values  int // what aliases stand for, in values
 	full    bool
+	partial bool // something could not be read
 	found   []problem
 }
 
@@ -42,6 +43,12 @@ type document struct {
 
 func (l *loader) report(at mark, hint, format string, args ...any) {
 	l.found = append(l.found, problem{at, fmt.Sprintf(format, args...), hint})
+}
+
+// unread reports something that should be part of the configuration and is not.
+func (l *loader) unread(at mark, format string, args ...any) {
+	l.partial = true
+	l.report(at, "", format, args...)
 }
 
 // root reads what Load was asked for. Unlike anything that goes wrong further
@@ -99,13 +106,13 @@ func (l *loader) file(name string, from mark) {
 	}
 	if len(l.files) >= maxFiles || l.size > maxTotalSize {
 		l.full = true
-		l.report(from, "", "the configuration is larger than %d files or %d MiB", maxFiles, maxTotalSize>>20)
+		l.unread(from, "the configuration is larger than %d files or %d MiB", maxFiles, maxTotalSize>>20)
 		return
 	}
 	content, err := l.read(name, maxFileSize)
 	if err != nil {
 		l.done[name] = true
-		l.report(from, "", "cannot read %q: %v", name, reason(err))
+		l.unread(from, "cannot read %q: %v", name, reason(err))
 		return
 	}
 	l.parse(name, content)
@@ -115,11 +122,13 @@ func (l *loader) file(name string, from mark) {
 func (l *loader) parse(name, content string) {
 	l.done[name] = true
 	l.size += len(content)
+	content = strings.TrimPrefix(content, "\ufeff") // a byte order mark
 	src := newSource(name, content)
 	p := parsing{loader: l, src: src}
 	root := p.document(content)
 	l.files = append(l.files, document{src, root})
 	if root == nil {
+		l.partial = true
 		return
 	}
 	l.reading = append(l.reading, name)
@@ -136,12 +145,12 @@ func (l *loader) include(by string, n *node) {
 		return
 	}
 	if n.kind != list {
-		l.report(n.at, "", `"include" wants a list of files and folders, found %s`, n)
+		l.unread(n.at, `"include" wants a list of files and folders, found %s`, n)
 		return
 	}
 	for _, item := range n.items {
 		if item.kind != text || item.text == "" {
-			l.report(item.at, "", `"include" wants the path of a file or folder, found %s`, item)
+			l.unread(item.at, `"include" wants the path of a file or folder, found %s`, item)
 			continue
 		}
 		name := item.text
@@ -167,7 +176,7 @@ func (l *loader) path(name string, from mark) {
 	info, err := fs.Stat(l.fsys, name)
 	switch {
 	case err != nil:
-		l.report(from, "", "cannot read %q: %v", name, reason(err))
+		l.unread(from, "cannot read %q: %v", name, reason(err))
 	case info.IsDir():
 		l.folder(name, from)
 	default:
@@ -179,11 +188,11 @@ func (l *loader) path(name string, from mark) {
 func (l *loader) glob(pattern string, item *node) {
 	matches, err := fs.Glob(l.fsys, pattern)
 	if err != nil {
-		l.report(item.at, "", "bad pattern %q: %v", item.text, err)
+		l.unread(item.at, "bad pattern %q: %v", item.text, err)
 		return
 	}
 	if len(matches) == 0 {
-		l.report(item.at, "", "no file matches %q", item.text)
+		l.unread(item.at, "no file matches %q", item.text)
 	}
 	for _, name := range matches {
 		l.path(name, item.at)
@@ -192,7 +201,7 @@ func (l *loader) glob(pattern string, item *node) {
 
 func (l *loader) folder(name string, from mark) {
 	if l.scan(name, from) == 0 {
-		l.report(from, "", "folder %q holds no .yaml or .yml file", name)
+		l.unread(from, "folder %q holds no .yaml or .yml file", name)
 	}
 }
 
@@ -200,7 +209,7 @@ func (l *loader) folder(name string, from mark) {
 func (l *loader) scan(name string, from mark) int {
 	entries, err := fs.ReadDir(l.fsys, name)
 	if err != nil {
-		l.report(from, "", "cannot read folder %q: %v", name, reason(err))
+		l.unread(from, "cannot read folder %q: %v", name, reason(err))
 		return 1
 	}
 	count := 0

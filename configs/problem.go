@@ -32,7 +32,7 @@ type Problem struct {
 	// Hint says what was probably meant; mostly it is empty.
 	Hint string `json:"hint,omitempty"`
 	// Excerpt is the line with a caret below the place, ready to print. What may
-	// be a secret is replaced by ***.
+	// be a secret is replaced by ***. A line of more than 10,000 bytes has none.
 	Excerpt string `json:"excerpt,omitempty"`
 }
 
@@ -138,12 +138,14 @@ func (s *source) mask(n *node) {
 	s.masked = append(s.masked, span{n.at.line, n.at.col, n.last})
 }
 
-// excerptWidth is how many characters of a line an excerpt shows at most.
-const excerptWidth = 100
+const (
+	excerptWidth = 100    // characters of a line that an excerpt shows at most
+	excerptLimit = 10_000 // bytes of a line that is searched for secrets, and shown at all
+)
 
 // excerpt returns the line of the mark with a caret below it.
 func (m mark) excerpt() string {
-	if m.src == nil || m.line < 1 || int(m.line) > len(m.src.lines) {
+	if m.src == nil || m.line < 1 || int(m.line) > len(m.src.lines) || len(m.src.lines[m.line-1]) > excerptLimit {
 		return ""
 	}
 	line := []rune(strings.TrimRightFunc(m.src.visible(m.line), unicode.IsSpace))
@@ -170,6 +172,17 @@ func (m mark) excerpt() string {
 // files that are too broken to know what is one.
 var secretKey = regexp.MustCompile(`(?i)(?:token|secret|password|passwd|credential|api[-_]?key|private[-_]?key)s?["']?\s*:\s+(.*)`)
 
+// soundsSecret reports whether secretKey, which is slow, is worth a try.
+func soundsSecret(line string) bool {
+	line = strings.ToLower(line)
+	for _, word := range []string{"token", "secret", "passw", "credential", "key"} {
+		if strings.Contains(line, word) {
+			return true
+		}
+	}
+	return false
+}
+
 // visible returns a line without the secrets in it.
 func (s *source) visible(number int32) string {
 	line := s.lines[number-1]
@@ -181,6 +194,9 @@ func (s *source) visible(number int32) string {
 		case hidden.line < number && number <= hidden.last:
 			line = redacted
 		}
+	}
+	if !soundsSecret(line) {
+		return line
 	}
 	for start := 0; ; {
 		at := secretKey.FindStringSubmatchIndex(line[start:])

@@ -18,7 +18,7 @@ func nearest(word string, candidates iter.Seq[string]) string {
 	if len(word) > 100 {
 		return ""
 	}
-	limit := min((len(word)+2)/3, 3)
+	limit := min((len(word)+2)/3, len(word)-1, 3)
 	best, distance := "", limit+1
 	whole := ""
 	for candidate := range candidates {

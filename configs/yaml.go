@@ -74,7 +74,6 @@ type parsing struct {
 // document returns the mapping that the file consists of, and nil if it has a
 // mistake that leaves nothing to read.
 func (p *parsing) document(content string) *node {
-	content = strings.TrimPrefix(content, "\ufeff")
 	if at, what := unreadable(content); what != "" {
 		p.report(p.offset(content, at), "", "%s", what)
 		return nil

@@ -150,7 +150,7 @@ func (p *planner) choose() {
 func (p *planner) chooseModule(m planModule) {
 	optional := p.request.All && m.version == ""
 	if p.environment != nil {
-		m.delivery = planDelivery(m.Module, p.environment)
+		m.delivery = m.In(p.environment.Name)
 		m.targets = p.live.delivered(&m.delivery)
 		if len(m.targets) == 0 {
 			if optional {
@@ -262,7 +262,7 @@ func (p *planner) playbook() *Playbook {
 	}
 	needs := 0
 	for i := range p.release {
-		needs += len(p.release[i].Needs) + len(p.release[i].needs)
+		needs += len(p.release[i].Needs) + len(p.release[i].needs) - p.release[i].direct
 	}
 	arena := make([]PlannedNeed, 0, needs)
 	for i := range p.release {

@@ -45,7 +45,7 @@ func newPlanGraph(c *Catalog) *planGraph {
 		g.mods = append(g.mods, &c.Modules[i])
 		needs += len(c.Modules[i].Needs)
 	}
-	slices.SortStableFunc(g.mods, func(a, b *Module) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(g.mods, func(a, b *Module) int { return strings.Compare(a.Name, b.Name) })
 	g.mods = slices.CompactFunc(g.mods, func(a, b *Module) bool {
 		if a.Name == b.Name {
 			g.twice = append(g.twice, a.Name)

@@ -95,7 +95,7 @@ func (c *needsCheck) outside(by string, targets []int32, need *Need, id int32) {
 // places are the targets where a module has to be for something that goes to
 // the given ones: the same, and where it never goes to those, all of its own.
 func (c *needsCheck) places(id int32, targets []int32) []int32 {
-	d := planDelivery(c.graph.mods[id], c.environment)
+	d := c.graph.mods[id].In(c.environment.Name)
 	own := c.live.delivered(&d)
 	var places []int32
 	for _, t := range targets {
@@ -131,7 +131,7 @@ func (c *needsCheck) candidates(id int32) []string {
 func (c *needsCheck) reportMissing() {
 	for head := 0; head < len(c.queue); head++ {
 		id := c.queue[head]
-		d := planDelivery(c.graph.mods[id], c.environment)
+		d := c.graph.mods[id].In(c.environment.Name)
 		targets := c.live.delivered(&d)
 		for _, e := range c.graph.of(id) {
 			if c.at[e.to] < 0 {
@@ -157,7 +157,7 @@ func (c *needsCheck) reportMissing() {
 
 // absentFrom names the environment, with the targets where only some lack the module.
 func (c *needsCheck) absentFrom(id int32) string {
-	d := planDelivery(c.graph.mods[id], c.environment)
+	d := c.graph.mods[id].In(c.environment.Name)
 	own := c.live.delivered(&d)
 	var absent []string
 	for _, t := range own {

@@ -19,7 +19,7 @@ func WriteText(w io.Writer, pb *Playbook) error {
 	for i := range pb.Modules {
 		m := &pb.Modules[i]
 		t.wave[m.Name] = m.Wave
-		t.nameWidth = min(max(t.nameWidth, utf8.RuneCountInString(m.Name)), 40)
+		t.nameWidth = min(max(t.nameWidth, utf8.RuneCountInString(m.Name)), 48)
 		t.versionWidth = min(max(t.versionWidth, utf8.RuneCountInString(planMove(m))), 36)
 	}
 	for i, names := range pb.Groups {
@@ -104,7 +104,7 @@ func (t *textPlan) collectNotes() {
 		case StepMigrate:
 			note(s, "migration"+final)
 		case StepBake:
-			note(s, fmt.Sprintf("%s %% for %s", s.Params[ParamShare], planDuration(s.Bake)))
+			note(s, fmt.Sprintf("canary %s %% for %s", s.Params[ParamShare], planDuration(s.Bake)))
 		case StepDeploy, StepPromote:
 			if final != "" {
 				note(s, "cannot be undone")

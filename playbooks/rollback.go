@@ -15,7 +15,8 @@ const (
 
 // CompileRollback returns the playbook that undoes what the run has changed so
 // far, in the reverse order of dependencies. It is pure. Places whose change cannot be
-// undone stay as they are and are named. The error is a *Refusal.
+// undone stay as they are and are named. The error is a *Refusal
+// where there is nothing that can go back.
 //
 // Somebody is asked first, unless the environment rolls back by itself and
 // nothing irreversible has happened.
@@ -29,7 +30,7 @@ func CompileRollback(r *Run) (*Playbook, error) {
 			Try:     []string{"abort " + r.ID},
 		}
 	}
-	return u.compile(), nil
+	return u.compile()
 }
 
 // undo is one place that goes back.
@@ -84,7 +85,7 @@ func placeSuffix(module, target string) string {
 	return ":" + module + "@" + target
 }
 
-func (u *undoing) compile() *Playbook {
+func (u *undoing) compile() (*Playbook, error) {
 	book := u.forward.Book
 	digest := book.Digest
 	pb := &Playbook{
@@ -125,8 +126,10 @@ func (u *undoing) compile() *Playbook {
 		slices.SortFunc(pb.Steps[i].Needs, func(a, b Edge) int { return cmp.Compare(a.Step, b.Step) })
 	}
 	u.describe()
-	pb.Seal()
-	return pb
+	if err := pb.Seal(); err != nil {
+		return nil, fmt.Errorf("rollback of run %q: %w", u.run.ID, err)
+	}
+	return pb, nil
 }
 
 // steps returns the steps back. Every edge of the forward playbook between two

@@ -69,13 +69,21 @@ func newPlanSteps(p *planner, approvals []Approval) *planSteps {
 	s := &planSteps{planner: p, policy: approvals, approve: -1, agreed: "nothing is touched before " + p.environment.Name + " has agreed",
 		last: make([][2]int32, n), gates: make([][2]int32, n), publish: make([]int32, n), early: make([]bool, n),
 		ready: make([]int32, len(p.units)*len(p.used)), strategies: make(map[StrategyKind]map[string]string)}
-	steps, edges := 8, 8
+	steps := 4 + len(p.targets)
+	edges := steps
 	for i := range p.release {
 		m := &p.release[i]
-		s.publish[i] = -1
 		d := &m.delivery
-		steps += len(d.Gates) + 1 + len(m.targets)*(4+2*len(d.Strategy.Stages)+len(d.Tests))
-		edges += len(d.Gates)*2 + len(m.targets)*(8+2*len(d.Strategy.Stages)+2*len(d.Tests)+len(m.needs))
+		s.publish[i] = -1
+		own := 2 + 2*len(d.Strategy.Stages) + len(d.Tests) // and as many edges among them
+		if d.Migration != nil {
+			own++
+		}
+		steps += len(d.Gates) + own*len(m.targets)
+		edges += 2*len(d.Gates) + (own+3+len(d.Tests)+len(m.needs))*len(m.targets)
+		if d.Publish != nil {
+			steps, edges = steps+1, edges+1+len(d.Tests)
+		}
 	}
 	s.steps, s.rested = make([]Step, 0, steps), make([]bool, 0, steps)
 	s.first, s.edges = make([]int32, 0, steps), make([]Edge, 0, edges)

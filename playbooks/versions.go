@@ -83,20 +83,12 @@ func (l *planLive) delivered(d *Delivery) []int32 {
 	return at
 }
 
-// planDelivery is how m gets into env.
-func planDelivery(m *Module, env *Environment) Delivery {
-	if d, ok := m.Deploy[env.Name]; ok {
-		return d
-	}
-	return m.Deploy[""]
-}
-
 // findVersion chooses the version of a module that was named without one: what
 // is live in the environment before, or else the catalog's. Several candidates
 // mean that it cannot choose.
 func (p *planner) findVersion(id int32) (version, source string, candidates []string) {
 	if p.before != nil && p.before.known {
-		d := planDelivery(p.graph.mods[id], p.before.env)
+		d := p.graph.mods[id].In(p.before.name)
 		switch found := p.before.versions(id, p.before.delivered(&d)); len(found) {
 		case 0:
 		case 1:

@@ -158,7 +158,7 @@ func (p *planner) warnDrift(m *planModule, released []*Live) {
 	if p.before == nil || !p.before.known {
 		return
 	}
-	d := planDelivery(m.Module, p.before.env)
+	d := m.In(p.before.name)
 	targets := p.before.delivered(&d)
 	found := p.before.versions(m.id, targets)
 	switch {

@@ -266,6 +266,8 @@ func (e *Engine) facts(ctx context.Context, catalog *playbooks.Catalog, request 
 			facts.Released = append(facts.Released, live)
 		}
 	})
+	slices.SortFunc(facts.Locks, func(a, b playbooks.Lock) int { return a.Compare(b.Place) })
+	slices.SortFunc(facts.Released, func(a, b playbooks.Live) int { return a.Compare(b.Place) })
 	return facts, err
 }
 

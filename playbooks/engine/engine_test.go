@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -644,10 +645,10 @@ func TestRestartAtEveryMinute(t *testing.T) {
 
 func TestDiskFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		full := false
+		var full atomic.Bool
 		l := newLab(t, free(), local.Options{})
 		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if full {
+			if full.Load() {
 				return mem.DiskFull
 			}
 			return mem.None
@@ -657,7 +658,7 @@ func TestDiskFull(t *testing.T) {
 		run := l.release("dev", "production")
 		time.Sleep(time.Second)
 		began := len(l.deployed())
-		full = true
+		full.Store(true)
 		time.Sleep(10 * time.Minute)
 		if got := len(l.deployed()); got != began {
 			t.Errorf("%d rollouts began while nothing could be saved", got-began)
@@ -670,7 +671,7 @@ func TestDiskFull(t *testing.T) {
 				t.Error("nobody is told that the disk is full")
 			}
 		})
-		full = false
+		full.Store(false)
 		l.until(run, done, 10*time.Minute)
 		l.wantDeployed("deploy db v1.0.0", "deploy api v2.0.0", "deploy web v3.0.0")
 	})

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -385,8 +386,8 @@ func (t *turn) act() {
 		case playbooks.EventStarted:
 			t.r.begin(e)
 		case playbooks.EventAborting:
-			for _, a := range t.r.attempts {
-				a.stop("stopped on request")
+			for _, id := range slices.Sorted(maps.Keys(t.r.attempts)) {
+				t.r.attempts[id].stop("stopped on request")
 			}
 		case playbooks.EventSucceeded, playbooks.EventFailed, playbooks.EventUnknown, playbooks.EventSkipped:
 			delete(t.r.attempts, e.Step)

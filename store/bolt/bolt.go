@@ -145,7 +145,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) (err erro
 	// That comes as a fault while fn looks at a value; without this it would end
 	// the program.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	r := &reader{b: tx.Bucket(bucket)}
+	r := &reader{}
 	defer func() {
 		r.b = nil
 		tx.Rollback()
@@ -156,6 +156,9 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) (err erro
 			panic(p)
 		}
 	}()
+	if r.b, err = root(tx); err != nil {
+		return err
+	}
 	return fn(r)
 }
 

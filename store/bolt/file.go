@@ -33,6 +33,15 @@ var (
 // they are opened. That takes about 0.1 s for the largest.
 const checkBelow = 64 << 20
 
+// A file is looked at in two steps: what the second reads could lie outside of
+// one that was cut short.
+type depth int
+
+const (
+	shallow depth = iota // size and format
+	deep                 // free pages, and all others up to checkBelow
+)
+
 // openFile opens the file for one process, after a look at it that cannot
 // change it.
 func openFile(path string, opts Options) (*bolt.DB, error) {
@@ -42,10 +51,10 @@ func openFile(path string, opts Options) (*bolt.DB, error) {
 		}
 	}
 	deadline := time.Now().Add(opts.LockTimeout)
-	db, err := openChecked(path, true, deadline)
-	if err == nil && !opts.ReadOnly {
+	db, err := openChecked(path, shallow, true, deadline)
+	if err == nil {
 		db.Close()
-		db, err = openChecked(path, false, deadline)
+		db, err = openChecked(path, deep, opts.ReadOnly, deadline)
 	}
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
@@ -57,9 +66,9 @@ func openFile(path string, opts Options) (*bolt.DB, error) {
 	return db, nil
 }
 
-// openChecked opens a file that exists and looks at what is in it. Bbolt panics
-// over some kinds of damage.
-func openChecked(path string, readOnly bool, deadline time.Time) (db *bolt.DB, err error) {
+// openChecked opens a file that exists and looks at what is in it. It writes
+// nothing. Bbolt panics over some kinds of damage.
+func openChecked(path string, d depth, readOnly bool, deadline time.Time) (db *bolt.DB, err error) {
 	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -67,8 +76,8 @@ func openChecked(path string, readOnly bool, deadline time.Time) (db *bolt.DB, e
 			err = damaged("%v", p)
 		}
 		if err != nil && file != nil {
-			// Closes the file also where bbolt's panic left it open, and with it the lock.
-			// When bbolt has closed it, this is an error that tells nothing.
+			// When bbolt has closed it, these do nothing.
+			unlock(file)
 			file.Close()
 		}
 	}()
@@ -93,15 +102,15 @@ func openChecked(path string, readOnly bool, deadline time.Time) (db *bolt.DB, e
 		NoStatistics: true,
 		// The list of free pages is written with each commit: it is short as long as
 		// little is deleted, and without it Open, and each commit that failed, would
-		// have to read the whole file. Reading it here finds out whether it can be read.
+		// have to read the whole file.
 		NoFreelistSync:  false,
-		PreLoadFreelist: true,
+		PreLoadFreelist: d == deep,
 		FreelistType:    bolt.FreelistMapType, // the other kind is slow with many free pages
 	})
 	if err != nil {
 		return nil, openError(err)
 	}
-	if err := inspect(db, file); err != nil {
+	if err := inspect(db, file, d); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -129,7 +138,7 @@ func damaged(format string, args ...any) error {
 }
 
 // inspect refuses what is not a sound file of this format. It may panic.
-func inspect(db *bolt.DB, file *os.File) error {
+func inspect(db *bolt.DB, file *os.File, d depth) error {
 	tx, err := db.Begin(false)
 	if err != nil {
 		return err
@@ -155,7 +164,7 @@ func inspect(db *bolt.DB, file *os.File) error {
 	case version > format:
 		return fmt.Errorf("it was written by a newer Muster, in format %d, and this one knows formats up to %d: "+
 			"the file was left as it is: use the newer Muster, or name another file", version, format)
-	case tx.Size() > checkBelow:
+	case d == shallow || tx.Size() > checkBelow:
 		return nil
 	}
 	if err := check(context.Background(), tx); err != nil {
@@ -171,7 +180,11 @@ func check(ctx context.Context, tx *bolt.Tx) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer guard(&err)
 	var last []byte
-	c := tx.Bucket(bucket).Cursor()
+	b, err := root(tx)
+	if err != nil {
+		return err
+	}
+	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -26,6 +26,15 @@ func guard(err *error) {
 	}
 }
 
+// root returns the bucket that holds everything.
+func root(tx *bolt.Tx) (b *bolt.Bucket, err error) {
+	defer guard(&err)
+	if b = tx.Bucket(bucket); b == nil {
+		return nil, fmt.Errorf("bolt: read: %w: there is no bucket %q", store.ErrCorrupt, bucket)
+	}
+	return b, nil
+}
+
 func (r *reader) Get(key []byte) (value []byte, err error) {
 	if r.b == nil {
 		return nil, errEnded
@@ -85,7 +94,7 @@ type write struct{ key, value []byte }
 // one that fails leaves nothing in the bbolt transaction it shares with others.
 type transaction struct {
 	reader
-	arena  *arena
+	arena  arena
 	size   txn.Size
 	writes []write // in the order in which they were made
 }

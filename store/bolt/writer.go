@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -23,9 +25,11 @@ const (
 	commitBytes = 8 << 20
 )
 
+var patience = func() int { n, _ := strconv.Atoi(os.Getenv("PAT")); return n }()
+
 // fillPercent makes fuller pages than bbolt's 50: logs grow at their ends, so
 // what a page keeps free for keys in between is mostly wasted.
-const fillPercent = 0.9
+var fillPercent = func() float64 { f, _ := strconv.ParseFloat(os.Getenv("FILL"), 64); return f }()
 
 // request is a transaction on its way.
 type request struct {
@@ -98,7 +102,7 @@ func (s *Store) wakeWriter() {
 
 // writer is the state of the goroutine that writes.
 type writer struct {
-	arena arena
+	t transaction // used again for each request
 	// broken is set for good when bbolt panicked over what is in the file, because
 	// nobody knows what it would do to it next.
 	broken error
@@ -148,14 +152,16 @@ func (s *Store) take(batch []*request) []*request {
 // last commit answered are about to submit again; without this the first of
 // them would get a commit to itself while the others wait for the next.
 func (s *Store) gather() {
-	for n := -1; ; {
+	for n, idle := 0, 0; idle < patience; idle++ {
 		s.mu.Lock()
 		queued := len(s.queue)
 		s.mu.Unlock()
-		if queued <= n || queued == 0 {
+		if queued == 0 {
 			return
 		}
-		n = queued
+		if queued > n {
+			n, idle = queued, 0
+		}
 		runtime.Gosched()
 	}
 }
@@ -172,11 +178,13 @@ func (s *Store) commit(batch []*request) int {
 		}
 		return len(batch)
 	}
-	defer s.w.arena.reset()
-	t := &transaction{reader: reader{b: tx.Bucket(bucket)}, arena: &s.w.arena}
-	t.b.FillPercent = fillPercent
+	t := &s.w.t
+	defer t.arena.reset()
+	if t.b, err = root(tx); err == nil {
+		t.b.FillPercent = fillPercent
+	}
 	n, ops, bytes := 0, 0, 0
-	for n < len(batch) && ops < commitOps && bytes < commitBytes {
+	for err == nil && n < len(batch) && ops < commitOps && bytes < commitBytes {
 		r := batch[n]
 		n++
 		if !r.state.CompareAndSwap(waiting, taken) {
@@ -185,15 +193,14 @@ func (s *Store) commit(batch []*request) int {
 		if r.err = s.run(t, r.fn); r.err != nil {
 			continue
 		}
-		if err = t.apply(); err != nil {
-			break
-		}
+		err = t.apply()
 		ops += t.size.Ops
 		bytes += t.size.Bytes
 	}
 	t.b = nil
 	switch {
 	case err != nil:
+		n = len(batch)
 		err = s.abort(tx, fmt.Errorf("bolt: write: nothing was stored: %w", err))
 	case ops == 0 && !s.unsettled.Load():
 		tx.Rollback()

@@ -1,0 +1,230 @@
+package bot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/store"
+)
+
+// The reporters' keys in the store. Those of a run go when its reports are final, but
+// for bot/thread.
+//
+//	bot/newest                           number of the newest run that is reported on
+//	bot/open/<run>/<lane>                settled, there while the reports are not final
+//	bot/board/<run>/<channel>            kept, of the board
+//	bot/request/<run>/<seq>/<where>      kept, of one copy of an approval request
+//	bot/issue/<run>                      keptIssue
+//	bot/cursor/<run>/<lane>/<channel>    cursor
+//	bot/notify/<run>/<step>/<channel>    kept, of the announcement
+//	bot/thread/<channel>/<message>       the run that the message is about
+const (
+	newestKey      = "bot/newest"
+	openPrefix     = "bot/open/"
+	boardPrefix    = "bot/board/"
+	requestPrefix  = "bot/request/"
+	issuePrefix    = "bot/issue/"
+	cursorPrefix   = "bot/cursor/"
+	announcePrefix = "bot/notify/"
+	threadPrefix   = "bot/thread/"
+)
+
+func threadKey(h chat.Handle) string {
+	return threadPrefix + url.PathEscape(h.Channel) + "/" + url.PathEscape(h.ID)
+}
+
+// callTime is the longest that one call of a chat or tracker may take.
+const callTime = 20 * time.Second
+
+// calling limits one call of a port.
+func calling(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, callTime, fmt.Errorf("no answer within %v", callTime))
+}
+
+func isPermanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
+func isGone(err error) bool {
+	var g chat.Gone
+	return errors.As(err, &g) && g.Gone()
+}
+
+// retryAfter reports when a port that refused a call for now wants it again.
+func retryAfter(err error) (time.Duration, bool) {
+	var r interface{ RetryAfter() time.Duration }
+	if errors.As(err, &r) {
+		return r.RetryAfter(), true
+	}
+	return 0, false
+}
+
+// refused reports whether a call that failed certainly had no effect.
+func refused(err error) bool {
+	_, later := retryAfter(err)
+	return later || isPermanent(err) || isGone(err)
+}
+
+// notes keeps what the reporters have to remember.
+type notes struct{ logs *store.Logs }
+
+// read reports whether there is a note at key.
+func (n notes) read(ctx context.Context, key string, v any) (bool, error) {
+	data, err := n.logs.Get(ctx, key)
+	if err != nil || data == nil {
+		return false, err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return false, fmt.Errorf("bot: key %q: %w", key, err)
+	}
+	return true, nil
+}
+
+// write is finished even when ctx ends meanwhile: what it notes has happened.
+func (n notes) write(ctx context.Context, key string, v any, more ...store.Set) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("bot: key %q: %w", key, err)
+	}
+	return n.logs.Set(context.WithoutCancel(ctx), append(more, store.Set{Key: key, Value: data})...)
+}
+
+// keys returns the keys that begin with prefix.
+func (n notes) keys(ctx context.Context, prefix string) ([]string, error) {
+	var keys []string
+	for pair, err := range n.logs.Keys(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, string(pair.Key))
+	}
+	return keys, nil
+}
+
+// remove deletes keys, the last one last.
+func (n notes) remove(ctx context.Context, keys ...string) error {
+	for len(keys) > 0 {
+		batch := keys[:min(len(keys), store.MaxTxnOps/2)]
+		keys = keys[len(batch):]
+		sets := make([]store.Set, len(batch))
+		for i, key := range batch {
+			sets[i].Key = key
+		}
+		if err := n.logs.Set(ctx, sets...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kept is what is remembered of a message that is kept true. It is written
+// before the message is posted, without a Handle: that says to look for the message
+// before it is posted again.
+type kept struct {
+	Channel string      `json:"channel,omitempty"`
+	To      string      `json:"to,omitempty"`
+	Person  string      `json:"person,omitempty"` // id of who To is
+	Copy    int         `json:"copy,omitempty"`   // how many before it were deleted by people
+	Handle  chat.Handle `json:"handle,omitzero"`
+	Shown   string      `json:"shown,omitempty"` // digest of its card
+}
+
+func (k kept) posted() bool { return k.Handle != chat.Handle{} }
+
+// message is m as it is posted for k. A message that somebody deleted is posted
+// again under a key of its own.
+func (k kept) message(m chat.Message) chat.Message {
+	if k.Copy > 0 {
+		m.Key += "/" + strconv.Itoa(k.Copy+1)
+	}
+	return m
+}
+
+func cardDigest(c chat.Card) string {
+	data, _ := json.Marshal(c) // strings and numbers alone: it cannot fail
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// scribe posts messages and keeps them true.
+type scribe struct {
+	notes
+	chat chat.Poster
+}
+
+// show makes the message that is noted at key look like m, and posts it where it
+// is not there. It is safe to repeat after any error: a message is posted once, and
+// once more each time that somebody has deleted it.
+func (s scribe) show(ctx context.Context, key, run, person string, m chat.Message) (kept, error) {
+	var k kept
+	noted, err := s.read(ctx, key, &k)
+	if err != nil {
+		return k, err
+	}
+	if noted && !k.posted() {
+		if k, err = s.search(ctx, key, run, k, m); err != nil {
+			return k, err
+		}
+	}
+	shown := cardDigest(m.Card)
+	if k.posted() {
+		if k.Shown == shown {
+			return k, nil
+		}
+		err := s.update(ctx, k.Handle, m.Card)
+		if err == nil {
+			k.Shown = shown
+			return k, s.write(ctx, key, k)
+		}
+		if !isGone(err) {
+			return k, err
+		}
+		k.Copy, k.Handle, noted = k.Copy+1, chat.Handle{}, false
+	}
+	k.Channel, k.To, k.Person, k.Shown = m.Channel, m.To, person, ""
+	if !noted {
+		if err := s.write(ctx, key, k); err != nil {
+			return k, err
+		}
+	}
+	call, cancel := calling(ctx)
+	defer cancel()
+	h, err := s.chat.Post(call, k.message(m))
+	if err != nil {
+		return k, err
+	}
+	k.Handle, k.Shown = h, shown
+	return k, s.found(ctx, key, run, k)
+}
+
+// search looks for a message whose posting was begun, and whose answer nobody got.
+func (s scribe) search(ctx context.Context, key, run string, k kept, m chat.Message) (kept, error) {
+	call, cancel := calling(ctx)
+	defer cancel()
+	h, there, err := s.chat.Find(call, k.message(m))
+	if err != nil || !there {
+		return k, err
+	}
+	k.Handle = h
+	return k, s.found(ctx, key, run, k)
+}
+
+// found notes a message together with the run that it is about.
+func (s scribe) found(ctx context.Context, key, run string, k kept) error {
+	return s.write(ctx, key, k, store.Set{Key: threadKey(k.Handle), Value: []byte(run)})
+}
+
+func (s scribe) update(ctx context.Context, h chat.Handle, c chat.Card) error {
+	call, cancel := calling(ctx)
+	defer cancel()
+	return s.chat.Update(call, h, c)
+}
