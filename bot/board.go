@@ -140,6 +140,9 @@ func (b *board) head() {
 	}
 	if len(b.waits) > 0 && len(b.stuck) == 0 {
 		b.card.Text += ". " + b.waitWords(b.waits[0])
+		if words := typing(b.waits[0]); words != "" {
+			b.card.Text += ": " + words
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ type ReporterOptions struct {
 type Reporters struct {
 	o      ReporterOptions
 	scribe scribe
-	lanes  []*lane
+	chat   *lane
+	lanes  []*lane // the chat's, and the tracker's if there is one
 
 	mu     sync.Mutex
 	newest int // as noted in the store; -1: not read yet
@@ -73,7 +74,8 @@ func NewReporters(o ReporterOptions) *Reporters {
 	}
 	o.Pace = cmp.Or(o.Pace, time.Second)
 	r := &Reporters{o: o, scribe: scribe{notes{o.Logs}, o.Chat}, newest: -1}
-	r.lanes = append(r.lanes, &lane{name: "chat", workers: 4, agenda: newAgenda(o.Pace), report: r.reportChat})
+	r.chat = &lane{name: "chat", workers: 4, agenda: newAgenda(o.Pace), report: r.reportChat}
+	r.lanes = append(r.lanes, r.chat)
 	if o.Tracker != nil {
 		r.lanes = append(r.lanes, &lane{name: "tracker", workers: 2, agenda: newAgenda(o.Pace), report: r.reportTracker})
 	}
@@ -93,7 +95,7 @@ func (r *Reporters) Changed(run string) {
 // undone. It returns nil then; any other error says that the notes could not be read
 // in the beginning.
 func (r *Reporters) Run(ctx context.Context) error {
-	if err := r.begin(ctx); err != nil {
+	if err := r.begin(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("reporters: %w", err)
 	}
 	var group errgroup.Group
@@ -289,7 +291,7 @@ func (r *Reporters) look(ctx context.Context, l *lane, d *desk) (final bool, err
 // Its issue's key stays until both lanes are done: the board shows it.
 func (r *Reporters) finish(ctx context.Context, l *lane, run string) error {
 	prefixes := []string{cursorPrefix + run + "/" + l.name + "/"}
-	if l.name == "chat" {
+	if l == r.chat {
 		prefixes = append(prefixes, boardPrefix+run+"/", requestPrefix+run+"/", announcePrefix+run+"/")
 	}
 	others := 0
@@ -395,4 +397,66 @@ func (r *Reporters) attempt(ctx context.Context, d *desk, target string, fn func
 		d.wait(rest.until)
 	}
 	return false
+}
+
+// reportChat brings boards, requests and threads up to date.
+func (r *Reporters) reportChat(ctx context.Context, d *desk) (over bool, err error) {
+	var issue keptIssue
+	if _, err := r.scribe.read(ctx, issuePrefix+d.run, &issue); err != nil {
+		return false, err
+	}
+	var card chat.Card
+	p, err := r.view(ctx, d.run, func(v engine.View) { card = boardCard(v, r.o.Zone, issue.Key) })
+	if err != nil {
+		return false, err
+	}
+	if err := r.read(ctx, d, p.len); err != nil {
+		return false, err
+	}
+	channels, err := r.boardChannels(ctx, d.run, p.policy, p.environment)
+	if err != nil {
+		return false, err
+	}
+	told := p.len
+	for _, channel := range channels {
+		m := chat.Message{Key: "board/" + d.run, Channel: channel, Card: card}
+		var board kept
+		r.attempt(ctx, d, "board/"+channel, func() (err error) {
+			board, err = r.scribe.show(ctx, boardPrefix+d.run+"/"+channel, d.run, "", m)
+			return err
+		})
+		told = min(told, r.tellThread(ctx, d, p, m, board))
+	}
+	d.ledger.forget(told)
+	if err := r.requests(ctx, d, p, channels); err != nil {
+		return false, err
+	}
+	d.atRest = p.atRest
+	if p.moving {
+		d.wait(time.Now().Add(refresh * r.o.Pace))
+	}
+	return p.over, nil
+}
+
+// refresh is how many paces apart a board is drawn while things move, so that its
+// times stay true though nothing else changes.
+const refresh = 10
+
+// tellThread tells in a board's thread what is new, and returns up to which event
+// everything is told. A thread whose root somebody deleted begins again below a new board.
+func (r *Reporters) tellThread(ctx context.Context, d *desk, p *picture, m chat.Message, board kept) (told uint64) {
+	if !board.posted() {
+		return 0
+	}
+	r.attempt(ctx, d, "thread/"+m.Channel, func() error {
+		c, err := r.deliver(ctx, d, r.threadJournal(p, board))
+		if isGone(err) {
+			if board, err = r.scribe.again(ctx, boardPrefix+d.run+"/"+m.Channel, d.run, board, m); err == nil {
+				c, err = r.deliver(ctx, d, r.threadJournal(p, board))
+			}
+		}
+		told = c.Seq
+		return err
+	})
+	return told
 }

@@ -228,3 +228,12 @@ func (s scribe) update(ctx context.Context, h chat.Handle, c chat.Card) error {
 	defer cancel()
 	return s.chat.Update(call, h, c)
 }
+
+// again posts a message that is known to be deleted.
+func (s scribe) again(ctx context.Context, key, run string, k kept, m chat.Message) (kept, error) {
+	k.Copy, k.Handle, k.Shown = k.Copy+1, chat.Handle{}, ""
+	if err := s.write(ctx, key, k); err != nil {
+		return k, err
+	}
+	return s.show(ctx, key, run, k.Person, m)
+}

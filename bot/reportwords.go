@@ -14,13 +14,13 @@ import (
 // calendar writes times as people near a release read them: the clock alone on
 // the day on which the release began.
 type calendar struct {
-	zone *time.Location
-	day  time.Time
+	zone  *time.Location
+	began time.Time
 }
 
 func (c calendar) clock(t time.Time) string {
-	t, day := t.In(c.zone), c.day.In(c.zone)
-	if t.YearDay() == day.YearDay() && t.Year() == day.Year() {
+	t, began := t.In(c.zone), c.began.In(c.zone)
+	if t.YearDay() == began.YearDay() && t.Year() == began.Year() {
 		return t.Format("15:04")
 	}
 	return t.Format("2 Jan 15:04")

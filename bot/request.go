@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,9 @@ func (a *askings) apply(seq uint64, e *playbooks.Event) {
 		}
 		a.all = append(a.all, &asking{seq: seq, step: e.Step, digest: e.Digest, at: e.Time})
 	case playbooks.EventAborting:
-		a.aborter = e.By
+		if !e.Rollback {
+			a.aborter = e.By
+		}
 	case playbooks.EventAdopted:
 		reason := "the plan has changed since"
 		if e.Rollback {
@@ -325,8 +328,8 @@ func (r *Reporters) requests(ctx context.Context, d *desk, p *picture, channels 
 		if err != nil {
 			return err
 		}
-		for key, k := range copies {
-			r.attempt(ctx, d, key, func() error { return r.requestCopy(ctx, key, k, p, a, pb, open) })
+		for _, key := range slices.Sorted(maps.Keys(copies)) {
+			r.attempt(ctx, d, key, func() error { return r.requestCopy(ctx, key, copies[key], p, a, pb, open) })
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ type Book struct {
 	dependents [][]int32 // by step: the steps that wait for it
 	guarded    map[string][]int32
 	approvals  map[string]*Approval
-	priority   []time.Duration
+	priority   []time.Duration // by step: who starts first when not all can
 }
 
 // NewBook opens a playbook, which must be sealed or have passed Check.
@@ -28,7 +28,6 @@ func NewBook(pb *Playbook) *Book {
 		dependents: make([][]int32, n),
 		guarded:    make(map[string][]int32),
 		approvals:  make(map[string]*Approval, len(pb.Approvals)),
-		priority:   pb.Priorities(),
 	}
 	for i := range pb.Steps {
 		b.index[pb.Steps[i].ID] = i
@@ -47,6 +46,7 @@ func NewBook(pb *Playbook) *Book {
 	for i := range pb.Approvals {
 		b.approvals[pb.Approvals[i].Step] = &pb.Approvals[i]
 	}
+	b.arrange()
 	return b
 }
 

@@ -39,8 +39,6 @@ func (s *Step) estimate() time.Duration {
 		return 30 * time.Second
 	case StepBake:
 		return s.Bake
-	case StepVerify:
-		return 10 * time.Second
 	}
 	return 0
 }

@@ -77,13 +77,36 @@ type plan struct {
 type record struct {
 	logs *store.Logs
 
-	mu    sync.Mutex
-	books map[playbooks.Digest]*playbooks.Book // of the runs in memory
-	order []playbooks.Digest
+	mu       sync.Mutex
+	books    kept[playbooks.Digest, *playbooks.Book]
+	catalogs kept[store.Hash, *playbooks.Catalog]
+}
+
+// kept holds the few values that were asked for last, ready in memory.
+type kept[K comparable, V any] struct {
+	most   int
+	values map[K]V
+	order  []K
+}
+
+func (k *kept[K, V]) add(key K, value V) {
+	if _, ok := k.values[key]; ok {
+		return
+	}
+	if k.values == nil {
+		k.values = make(map[K]V)
+	}
+	k.values[key] = value
+	if k.order = append(k.order, key); len(k.order) > k.most {
+		delete(k.values, k.order[0])
+		k.order = k.order[1:]
+	}
 }
 
 func newRecord(logs *store.Logs) *record {
-	return &record{logs: logs, books: make(map[playbooks.Digest]*playbooks.Book)}
+	r := &record{logs: logs}
+	r.books.most, r.catalogs.most = 64, 4
+	return r
 }
 
 func encode(v any) []byte {
@@ -211,12 +234,24 @@ func (r *record) catalog(ctx context.Context, digest playbooks.Digest) (*playboo
 	if err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
+	c := r.catalogs.values[p.Catalog]
+	r.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
 	data, err := r.logs.GetBlob(ctx, p.Catalog)
 	if err != nil {
 		return nil, err
 	}
-	var c playbooks.Catalog
-	return &c, json.Unmarshal(data, &c)
+	c = new(playbooks.Catalog)
+	if err := json.Unmarshal(data, c); err != nil {
+		return nil, fmt.Errorf("catalog of plan %s: %w", digest.Short(), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.catalogs.add(p.Catalog, c)
+	return c, nil
 }
 
 func (r *record) findPlan(ctx context.Context, prefix string) (*playbooks.Playbook, error) {
@@ -244,13 +279,10 @@ func (r *record) findPlan(ctx context.Context, prefix string) (*playbooks.Playbo
 	return book.Playbook, nil
 }
 
-// keptBooks is how many playbooks are held ready in memory.
-const keptBooks = 64
-
 // book returns a kept playbook, checked.
 func (r *record) book(ctx context.Context, digest playbooks.Digest) (*playbooks.Book, error) {
 	r.mu.Lock()
-	book := r.books[digest]
+	book := r.books.values[digest]
 	r.mu.Unlock()
 	if book != nil {
 		return book, nil
@@ -276,13 +308,7 @@ func (r *record) book(ctx context.Context, digest playbooks.Digest) (*playbooks.
 	book = playbooks.NewBook(pb)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.books[digest] == nil {
-		r.books[digest] = book
-		if r.order = append(r.order, digest); len(r.order) > keptBooks {
-			delete(r.books, r.order[0])
-			r.order = r.order[1:]
-		}
-	}
+	r.books.add(digest, book)
 	return book, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,11 +23,9 @@ const (
 	commitBytes = 8 << 20
 )
 
-var patience = func() int { n, _ := strconv.Atoi(os.Getenv("PAT")); return n }()
-
 // fillPercent makes fuller pages than bbolt's 50: logs grow at their ends, so
 // what a page keeps free for keys in between is mostly wasted.
-var fillPercent = func() float64 { f, _ := strconv.ParseFloat(os.Getenv("FILL"), 64); return f }()
+const fillPercent = 0.9
 
 // request is a transaction on its way.
 type request struct {
@@ -148,9 +144,14 @@ func (s *Store) take(batch []*request) []*request {
 	}
 }
 
+// patience is how often gather gives way without success: some microseconds,
+// where a commit takes a millisecond. It is not 1, because another processor may
+// be through with its turn before the next request is there.
+const patience = 32
+
 // gather gives way for as long as that brings more requests. Those whom the
 // last commit answered are about to submit again; without this the first of
-// them would get a commit to itself while the others wait for the next.
+// them would get a commit to themselves while the others wait for the next.
 func (s *Store) gather() {
 	for n, idle := 0, 0; idle < patience; idle++ {
 		s.mu.Lock()

@@ -69,7 +69,7 @@ func TestFaults(t *testing.T) {
 			if err := <-s.Submit(func(store.Txn) error { return nil }); err != nil {
 				t.Fatal(err)
 			}
-			_ = <-s.Submit(func(tx store.Txn) error { return errors.Join(tx.Put([]byte("x"), nil), errors.New("no")) })
+			<-s.Submit(func(tx store.Txn) error { return errors.Join(tx.Put([]byte("x"), nil), errors.New("no")) })
 
 			err := put(s, "2")
 			if (err == nil) != (tt.fault == mem.None) || errors.Is(err, store.ErrUnknown) != tt.unknown {

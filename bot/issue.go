@@ -1,0 +1,261 @@
+package bot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/engine"
+	"github.com/muster-release/muster/playbooks/steps"
+)
+
+// keptIssue is what is remembered of a run's release issue. It is written before
+// the issue is created, without a Key: that says to look for the issue first.
+type keptIssue struct {
+	Key   string `json:"key,omitempty"`
+	Shown string `json:"shown,omitempty"` // digest of what it says
+}
+
+// planText is a plan in words. It is kept, for a large one takes long to write.
+type planText struct {
+	digest playbooks.Digest
+	text   string
+}
+
+func (t *planText) of(pb *playbooks.Playbook) string {
+	if t.digest != pb.Digest {
+		var b strings.Builder
+		if err := playbooks.WriteText(&b, pb); err != nil {
+			return "" // a Builder takes everything
+		}
+		*t = planText{pb.Digest, b.String()}
+	}
+	return t.text
+}
+
+// issueStatus is the run's state in the words of the tracker.
+func issueStatus(r *playbooks.Run) string {
+	switch s := r.Status(); s {
+	case playbooks.StatusWaiting, playbooks.StatusGated, playbooks.StatusQueued:
+		return "waiting"
+	case playbooks.StatusHeld, playbooks.StatusPaused, playbooks.StatusAborting, playbooks.StatusReturning:
+		return "held"
+	case playbooks.Status(playbooks.Succeeded):
+		return "released"
+	case playbooks.Status(playbooks.RolledBack):
+		return "rolled back"
+	case playbooks.Status(playbooks.Aborted), playbooks.Status(playbooks.Rejected):
+		return "aborted"
+	case playbooks.Status(playbooks.Failed):
+		return "failed"
+	}
+	return "deploying"
+}
+
+// releaseIssue says what the issue of a run ought to look like. It tells states, not
+// progress: every change of an issue is mail to those who watch it.
+func releaseIssue(v engine.View, zone *time.Location, plan *planText) steps.Issue {
+	r := v.Run
+	c := calendar{zone, r.Created}
+	book := r.Forward().Book
+	issue := steps.Issue{
+		Run: r.ID, Status: issueStatus(r),
+		Title: fmt.Sprintf("%s: %s", runTitle(r), moduleMoves(book.Playbook, 3)),
+		Fields: map[string]string{
+			"environment": r.Environment, "asked by": v.Policy.Name(r.By), "began": c.full(r.Created),
+			"plan": book.Digest.String(), "modules": strconv.Itoa(len(book.Modules)),
+		},
+	}
+	if r.Over() {
+		issue.Fields["ended"], issue.Fields["outcome"] = c.full(r.Ended), string(r.Outcome)
+	}
+	if reason := r.Request.Reason; reason != "" {
+		issue.Fields["because"] = reason
+	}
+	state := []string{sentence(statusOf(r)) + "."}
+	if r.Outcome == playbooks.Rejected {
+		state = append(state, rejection(r, v.Policy)+".")
+	}
+	for _, s := range r.StuckSteps() {
+		state = append(state, fmt.Sprintf("%s (%s): %s", s.ID, r.Progress(s.ID).State, onOneLine(r.Progress(s.ID).Message)))
+	}
+	b := &board{View: v, r: r, calendar: c}
+	for _, w := range playbooks.Explain(r, v.Environment, v.Policy, "", v.Now) {
+		b.sort(w)
+	}
+	for _, w := range b.waits[:min(len(b.waits), boardWaits)] {
+		if len(w.Who) > 0 || w.Step == "lock" {
+			state = append(state, b.waitWords(w)+".")
+		}
+	}
+	issue.Description = strings.Join(state, "\n") + "\n\n" + plan.of(book.Playbook)
+	return issue
+}
+
+// reportTracker keeps the release issue of a run true, and tells below it what an
+// auditor asks for.
+func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err error) {
+	var issue steps.Issue
+	p, err := r.view(ctx, d.run, func(v engine.View) { issue = releaseIssue(v, r.o.Zone, &d.plan) })
+	if err != nil {
+		return false, err
+	}
+	if err := r.read(ctx, d, p.len); err != nil {
+		return false, err
+	}
+	d.atRest = p.atRest
+	key := ""
+	r.attempt(ctx, d, "issue", func() (err error) {
+		key, err = r.showIssue(ctx, issue)
+		return err
+	})
+	if key != "" {
+		r.attempt(ctx, d, "comments", func() error {
+			c, err := r.deliver(ctx, d, r.comments(p, key))
+			d.ledger.forget(c.Seq)
+			return err
+		})
+	}
+	return p.over, nil
+}
+
+// showIssue creates the issue once, and makes it say what it ought to. It returns
+// its key as soon as that is known. It is safe to repeat after any error.
+func (r *Reporters) showIssue(ctx context.Context, issue steps.Issue) (string, error) {
+	at := issuePrefix + issue.Run
+	var k keptIssue
+	noted, err := r.scribe.read(ctx, at, &k)
+	if err != nil {
+		return "", err
+	}
+	shown := issueDigest(issue)
+	if k.Key == "" {
+		if k, err = r.createIssue(ctx, at, noted, issue, shown); err != nil {
+			return k.Key, err
+		}
+		// The board names the issue.
+		r.chat.agenda.mark(issue.Run, time.Now())
+	}
+	if k.Shown == shown {
+		return k.Key, nil
+	}
+	call, cancel := calling(ctx)
+	defer cancel()
+	if err := r.o.Tracker.Update(call, k.Key, issue); err != nil {
+		return k.Key, err
+	}
+	k.Shown = shown
+	return k.Key, r.scribe.write(ctx, at, k)
+}
+
+func (r *Reporters) createIssue(ctx context.Context, at string, begun bool, issue steps.Issue, shown string) (keptIssue, error) {
+	var k keptIssue
+	call, cancel := calling(ctx)
+	defer cancel()
+	if begun {
+		key, found, err := r.o.Tracker.Find(call, issue.Run)
+		if err != nil {
+			return k, err
+		}
+		if found {
+			k.Key = key
+			return k, r.scribe.write(ctx, at, k)
+		}
+	} else if err := r.scribe.write(ctx, at, k); err != nil {
+		return k, err
+	}
+	key, err := r.o.Tracker.Create(call, issue)
+	if err != nil {
+		return k, err
+	}
+	k = keptIssue{key, shown}
+	return k, r.scribe.write(ctx, at, k)
+}
+
+func issueDigest(i steps.Issue) string {
+	data, _ := json.Marshal(i) // strings alone: it cannot fail
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// comments is the journal below the issue.
+func (r *Reporters) comments(p *picture, issue string) journal {
+	marker := func(item uint64) string { return fmt.Sprintf("%s/%d", p.run, item) }
+	return journal{
+		key: cursorPrefix + p.run + "/tracker/",
+		told: func(ctx context.Context, item uint64) (bool, error) {
+			return r.o.Tracker.Commented(ctx, issue, marker(item))
+		},
+		tell: func(ctx context.Context, item uint64, entries []entry) error {
+			var texts []string
+			for _, e := range entries {
+				text := e.text
+				if e.code != "" {
+					text += "\n\n" + e.code
+				}
+				texts = append(texts, text)
+			}
+			return r.o.Tracker.Comment(ctx, issue, steps.Comment{Marker: marker(item), Text: strings.Join(texts, "\n\n")})
+		},
+		entry: func(ctx context.Context, n notable) (entry, error) { return r.comment(ctx, p, n) },
+	}
+}
+
+// comment tells an event so that it can be evidence: who, when, how, and of what.
+func (r *Reporters) comment(ctx context.Context, p *picture, n notable) (entry, error) {
+	out, err := r.thread(ctx, p, n)
+	if err != nil {
+		return out, err
+	}
+	e := &n.event
+	when := e.Time.UTC().Format("2006-01-02 15:04:05 UTC")
+	if e.By != "" {
+		when += ", " + e.By
+		if e.Via != "" {
+			when += " via " + e.Via
+		}
+	}
+	switch e.Type {
+	case playbooks.EventStalled, playbooks.EventPaused, playbooks.EventResumed:
+		return entry{}, nil // the thread's alone
+	case playbooks.EventApproved:
+		out.text = fmt.Sprintf("%s approved: %s.\nPlan: %s\nWhen: %s\nCounts until: %s",
+			p.policy.Name(e.By), p.asked(e.Step), e.Digest, when, e.Until.UTC().Format("2006-01-02 15:04:05 UTC"))
+	case playbooks.EventCompleted:
+		return r.finalComment(ctx, p, out, e)
+	default:
+		out.text = fmt.Sprintf("%s.\nWhen: %s", strings.TrimRight(out.text, "."), when)
+	}
+	return out, nil
+}
+
+// finalComment is the report at the end. It has the head of the run's log, so
+// that a log that was cut short afterwards is noticed.
+func (r *Reporters) finalComment(ctx context.Context, p *picture, out entry, e *playbooks.Event) (entry, error) {
+	head, err := r.o.Logs.Head(ctx, "run/"+p.run)
+	if err != nil {
+		return out, err
+	}
+	lines := []string{
+		out.text + ".",
+		fmt.Sprintf("Began: %s, ended: %s", p.began.UTC().Format("2006-01-02 15:04:05 UTC"), e.Time.UTC().Format("2006-01-02 15:04:05 UTC")),
+	}
+	if e.Outcome == playbooks.Succeeded {
+		lines = append(lines, "Released:")
+	} else {
+		lines = append(lines, "This was the plan:")
+	}
+	for i := range p.forward.Modules {
+		m := &p.forward.Modules[i]
+		lines = append(lines, "- "+m.Name+" "+versionMove(m, p.forward.RollbackOf != nil))
+	}
+	lines = append(lines, fmt.Sprintf("Log: %d events, head %s", head.Len, head.Hash))
+	out.text = strings.Join(lines, "\n")
+	return out, nil
+}

@@ -1,0 +1,96 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/engine"
+)
+
+// picture is a run at one moment, as far as reports need it. It shares nothing
+// with the engine that changes.
+type picture struct {
+	calendar
+	run         string
+	environment string
+	by          string
+	len         uint64
+	over        bool
+	outcome     playbooks.Outcome
+	ended       time.Time
+	ownRollback bool
+	touched     bool
+	policy      *playbooks.Policy
+	forward     *playbooks.Book   // what is, or was, being released
+	books       []*playbooks.Book // the playbooks that it has followed, the present one first
+	wanted      map[string]wanted // by approval step that is open
+	halted      string            // why nobody is asked though an approval is open
+	moving      bool              // steps with an effect run
+	atRest      bool
+}
+
+// view takes a picture of a run, and lets draw look at it at the same moment.
+func (r *Reporters) view(ctx context.Context, run string, draw func(engine.View)) (*picture, error) {
+	var p *picture
+	err := r.o.Engine.View(ctx, run, func(v engine.View) error {
+		p = r.picture(v)
+		draw(v)
+		return nil
+	})
+	return p, err
+}
+
+func (r *Reporters) picture(v engine.View) *picture {
+	run := v.Run
+	p := &picture{
+		calendar: calendar{r.o.Zone, run.Created}, run: run.ID, environment: run.Environment, by: run.By, len: run.Len,
+		over: run.Over(), outcome: run.Outcome, ended: run.Ended, ownRollback: ownRollback(run), touched: run.Touched(),
+		policy: v.Policy, forward: run.Forward().Book, books: []*playbooks.Book{run.Book}, wanted: make(map[string]wanted),
+		moving: run.Effects() > 0, atRest: run.Quiet() && v.Trouble == nil,
+	}
+	for _, chapter := range run.Earlier {
+		p.books = append(p.books, chapter.Book)
+	}
+	for _, a := range run.OpenApprovals() {
+		if w := wantedNow(v, a); len(w.missing) > 0 {
+			p.wanted[a.Step] = w
+		}
+	}
+	switch {
+	case run.Aborting != nil:
+		p.halted = fmt.Sprintf("%s aborted the run at %s", v.Policy.Name(run.Aborting.By), p.clock(run.Aborting.At))
+	case run.WantsBack:
+		p.halted = "The release goes back as soon as nothing runs any more"
+	}
+	return p
+}
+
+// step finds a step of any playbook that the run has followed.
+func (p *picture) step(id string) *playbooks.Step {
+	for _, b := range p.books {
+		if s := b.Lookup(id); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// asked says what an approval step asks for.
+func (p *picture) asked(step string) string {
+	for _, b := range p.books {
+		if a := b.Approval(step); a != nil {
+			return a.Title
+		}
+	}
+	return step
+}
+
+// stepWords says what a step does; of one that no playbook has, its ID.
+func (p *picture) stepWords(id string) string {
+	if s := p.step(id); s != nil {
+		return stepWords(s)
+	}
+	return id
+}
