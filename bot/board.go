@@ -134,14 +134,13 @@ func (b *board) head() {
 		b.card.Tone = chat.Bad
 		b.card.Text += ". It cannot be saved just now, so nothing new begins"
 	}
-	for _, s := range b.r.StuckSteps() {
-		b.card.Text += ". " + b.stuckTitle(s)
-		break
+	if stuck := b.r.StuckSteps(); len(stuck) > 0 {
+		b.card.Text += ". " + b.stuckTitle(stuck[0])
 	}
 	if len(b.waits) > 0 && len(b.stuck) == 0 {
 		b.card.Text += ". " + b.waitWords(b.waits[0])
 		if words := typing(b.waits[0]); words != "" {
-			b.card.Text += ": " + words
+			b.card.Text += ". " + words
 		}
 	}
 }
@@ -254,10 +253,10 @@ func (b *board) failures() {
 		p, w := b.r.Progress(s.ID), b.stuck[s.ID]
 		var text []string
 		if p.Message != "" {
-			text = append(text, sentence(onOneLine(p.Message)))
+			text = append(text, onOneLine(p.Message))
 		}
 		if words := typing(w); words != "" && !b.r.Over() {
-			text = append(text, "To go on: "+words)
+			text = append(text, words)
 		}
 		b.section(chat.Section{Heading: b.stuckTitle(s), Text: strings.Join(text, "\n"), Code: excerpt(p.Evidence)})
 	}
@@ -274,7 +273,7 @@ func (b *board) failures() {
 func typing(w playbooks.Wait) string {
 	words := strings.Join(w.Words, " | ")
 	if len(w.Who) > 0 && words != "" {
-		return words + " (" + enumerate(w.Who, 6, "or") + ")"
+		return enumerate(w.Who, 6, "or") + ": " + words
 	}
 	return words
 }
@@ -402,8 +401,12 @@ func (b *board) modules() {
 		b.section(chat.Section{Heading: countOf(len(book.Modules), "module"), Items: b.waves(states)})
 		return
 	}
+	chain := len(book.Waves) == len(book.Modules) // a heading above each module says nothing
+	s := chat.Section{}
 	for i, wave := range book.Waves {
-		s := chat.Section{Heading: b.waveHeading(i)}
+		if i == 0 || !chain {
+			s = chat.Section{Heading: b.waveHeading(i, chain)}
+		}
 		for _, name := range wave {
 			item := chat.Item{Symbol: states[name], Text: name}
 			if m := book.Planned(name); m != nil {
@@ -411,22 +414,25 @@ func (b *board) modules() {
 			}
 			s.Items = append(s.Items, item)
 		}
-		b.section(s)
+		if !chain || i == len(book.Waves)-1 {
+			b.section(s)
+		}
 	}
 	if b.r.RollingBack && !ownRollback(b.r) {
 		if rest := len(b.r.Forward().Book.Modules) - len(book.Modules); rest > 0 {
-			b.section(chat.Section{Text: "Not touched, so nothing goes back: " + countOf(rest, "module") + "."})
+			b.section(chat.Section{Text: "Never touched: " + countOf(rest, "other module") + "."})
 		}
 	}
 }
 
-func (b *board) waveHeading(i int) string {
-	only := len(b.r.Book.Waves) == 1
-	switch {
-	case only && b.r.RollingBack:
+func (b *board) waveHeading(i int, chain bool) string {
+	switch only := len(b.r.Book.Waves) == 1; {
+	case b.r.RollingBack && (only || chain):
 		return "Going back"
 	case only:
 		return "Modules"
+	case chain:
+		return "One after the other"
 	case b.r.RollingBack:
 		return fmt.Sprintf("Going back, wave %d", i+1)
 	}
@@ -483,7 +489,7 @@ func (b *board) buttons() {
 	r := b.r
 	if r.Over() {
 		if r.Outcome == playbooks.Succeeded {
-			b.card.Footer = "rollback " + r.ID + " undoes it"
+			b.card.Footer = "To undo it: rollback " + r.ID
 		}
 		return
 	}
@@ -494,7 +500,8 @@ func (b *board) buttons() {
 			add(a)
 		}
 	}
-	for _, s := range r.StuckSteps() {
+	if stuck := r.StuckSteps(); len(stuck) > 0 {
+		s := stuck[0]
 		if r.Progress(s.ID).State == playbooks.Unknown {
 			confirm := "confirm " + r.ID + " " + s.ID
 			add(chat.Action{Label: "It happened", Command: confirm + " done", Confirm: "Have you looked? " + sentence(stepWords(s)) + " counts as done then."})
@@ -502,7 +509,6 @@ func (b *board) buttons() {
 		} else {
 			add(retryButton(r))
 		}
-		break
 	}
 	switch {
 	case r.Aborting != nil:

@@ -25,6 +25,7 @@ type word struct {
 	text  string
 	quote rune // that it begins with; 0: none
 	at    int  // where it begins in the line
+	end   int  // and where it ends
 }
 
 // is reports whether w is that word of the grammar.
@@ -45,8 +46,8 @@ func parse(line string) (phrase, error) {
 			continue
 		}
 		w, size := firstWord(rest)
-		w.at = at
-		at += size
+		w.at, w.end = at, at+size
+		at = w.end
 		if w.is("because") {
 			p.because, p.reason = true, strings.TrimSpace(p.line[at:])
 			break

@@ -111,7 +111,10 @@ func (c *call) replanned(e *playbooks.PlanError, missing []string) []string {
 				continue
 			}
 			for _, offer := range p.Offer[:min(len(p.Offer), maxNear)] {
-				lines = append(lines, c.phrase.with(w, offer+strings.TrimPrefix(w.text, name+versionIn(offer))))
+				if !strings.Contains(offer, "@") {
+					offer += strings.TrimPrefix(w.text, name) // the version that was typed
+				}
+				lines = append(lines, c.phrase.with(w, offer))
 			}
 		}
 	}

@@ -51,6 +51,8 @@ type Reporters struct {
 
 	mu     sync.Mutex
 	newest int // as noted in the store; -1: not read yet
+
+	finishing sync.Mutex // the lanes look at each other when they are done with a run
 }
 
 // lane is one outside system with its own workers, so that an outage of one
@@ -290,6 +292,8 @@ func (r *Reporters) look(ctx context.Context, l *lane, d *desk) (final bool, err
 // finish forgets a run whose reports are final, all but the way from its threads to it.
 // Its issue's key stays until both lanes are done: the board shows it.
 func (r *Reporters) finish(ctx context.Context, l *lane, run string) error {
+	r.finishing.Lock()
+	defer r.finishing.Unlock()
 	prefixes := []string{cursorPrefix + run + "/" + l.name + "/"}
 	if l == r.chat {
 		prefixes = append(prefixes, boardPrefix+run+"/", requestPrefix+run+"/", announcePrefix+run+"/")

@@ -21,7 +21,8 @@ import (
 //	bot/newest                           number of the newest run that is reported on
 //	bot/open/<run>/<lane>                settled, there while the reports are not final
 //	bot/board/<run>/<channel>            kept, of the board
-//	bot/request/<run>/<seq>/<where>      kept, of one copy of an approval request
+//	bot/request/<run>/<seq>/in/<channel> kept, of one copy of an approval request
+//	bot/request/<run>/<seq>/to/<person>  kept, of a copy for one person
 //	bot/issue/<run>                      keptIssue
 //	bot/cursor/<run>/<lane>/<channel>    cursor
 //	bot/notify/<run>/<step>/<channel>    kept, of the announcement

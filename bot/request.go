@@ -126,6 +126,11 @@ func (a *asking) lose(by, why string) {
 	}
 }
 
+// answeredBy reports whether person's yes counts.
+func (a *asking) answeredBy(person string) bool {
+	return slices.ContainsFunc(a.answers, func(ans answer) bool { return ans.by == person && ans.lost == "" })
+}
+
 // wanted is who is asked just now at an approval step.
 type wanted struct {
 	missing []playbooks.ApprovalRule
@@ -159,6 +164,9 @@ func wantedNow(v engine.View, a *playbooks.Approval) wanted {
 			w.people = append(w.people, person.ID)
 		}
 	}
+	for _, names := range w.names {
+		slices.Sort(names)
+	}
 	return w
 }
 
@@ -166,12 +174,12 @@ func wantedNow(v engine.View, a *playbooks.Approval) wanted {
 // shown, so that a click on what has changed since does not count. The reason of a rejection
 // is for the person to fill in.
 func answers(run string, pb *playbooks.Playbook, environment string) []chat.Action {
-	what, plan := "release", pb.Digest.Short()
+	what, plan := fmt.Sprintf("release %s to %s", run, environment), pb.Digest.Short()
 	if pb.RollbackOf != nil {
-		what = "rollback"
+		what = fmt.Sprintf("rollback %s in %s", run, environment)
 	}
 	return []chat.Action{
-		{Label: "Approve", Command: "approve " + run + " " + plan, Style: chat.Good, Confirm: fmt.Sprintf("Approve %s %s to %s, plan %s?", what, run, environment, plan)},
+		{Label: "Approve", Command: "approve " + run + " " + plan, Style: chat.Good, Confirm: fmt.Sprintf("Approve %s, plan %s?", what, plan)},
 		{Label: "Reject", Command: "reject " + run + " because …", Style: chat.Bad},
 	}
 }
@@ -198,8 +206,10 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 		card.Title = sentence(string(a.end)) + ": " + title
 	case open == nil:
 		card.Title = "Not asked any more: " + title
+	case person != "" && a.answeredBy(person):
+		card.Title = "You approved: " + title
 	case person != "" && !slices.Contains(open.people, person):
-		card.Title = "You are not needed any more: " + title
+		card.Title = "Others have answered for you: " + title
 	default:
 		card.Title, card.Tone = "Approval needed: "+title, chat.Waiting
 		card.Actions = answers(p.run, pb, p.environment)
@@ -210,9 +220,6 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 		card.Sections = append(card.Sections, chat.Section{Text: words + "."})
 	}
 	what := chat.Section{Heading: "What happens"}
-	if pb.RollbackOf != nil && approval != nil {
-		what.Text = approval.Title
-	}
 	for i := range pb.Modules {
 		m := &pb.Modules[i]
 		what.Items = append(what.Items, chat.Item{Text: m.Name, Detail: versionMove(m, pb.RollbackOf != nil)})
@@ -225,8 +232,8 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 	if reason := pb.Request.Reason; reason != "" {
 		fields = append(fields, chat.Field{Name: "because", Value: onOneLine(reason)})
 	}
-	card.Sections = append(card.Sections, what, chat.Section{Fields: fields})
-	if a.end == "" {
+	card.Sections = append(card.Sections, chat.Section{Fields: fields}, what)
+	if len(card.Actions) > 0 {
 		card.Sections = append(card.Sections, warnings(pb)...)
 	}
 	card.Sections = append(card.Sections, p.answered(a, open)...)
@@ -360,11 +367,11 @@ func (r *Reporters) addCopies(p *picture, own string, copies map[string]kept, ch
 		}
 	}
 	for _, channel := range channels {
-		add(own+channel, kept{Channel: channel})
+		add(own+"in/"+channel, kept{Channel: channel})
 	}
 	for _, id := range open.people {
 		if person := p.policy.Person(id); person != nil && person.Handles[r.o.System] != "" {
-			add(own+"@"+id, kept{To: person.Handles[r.o.System], Person: id})
+			add(own+"to/"+id, kept{To: person.Handles[r.o.System], Person: id})
 		}
 	}
 }

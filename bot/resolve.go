@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
@@ -234,7 +233,5 @@ func (c *call) step(r *playbooks.Run, w word, likely []*playbooks.Step) (string,
 	for i := range r.Book.Steps {
 		ids = append(ids, r.Book.Steps[i].ID)
 	}
-	u := c.misspelt(fmt.Sprintf("step of run %s called", r.ID), w, ids)
-	u.text = strings.Replace(u.text, "There is no step", "There is no step", 1)
-	return "", u
+	return "", c.misspelt("step of run "+r.ID+" called", w, ids)
 }

@@ -53,7 +53,17 @@ type Server struct {
 	URL string
 	// Tokens open the HTTP command endpoint. No two are equal.
 	Tokens []Token
+	// World is where releases go: WorldLocal, or empty for the outside systems
+	// that are configured.
+	World World
 }
+
+// World is a stand-in for all outside systems.
+type World string
+
+// WorldLocal is the embedded cluster, forge, tracker and chat of
+// integrations/local, for trying Muster out.
+const WorldLocal World = "local"
 
 const (
 	// DefaultListen keeps the server private to its machine.

@@ -15,6 +15,7 @@ func (d *decoder) serverSection(n *node) {
 		field{key: "data", decode: func(n *node) { s.Data = d.setting(n) }},
 		field{key: "url", decode: func(n *node) { s.URL = d.url(n) }},
 		field{key: "tokens", decode: d.tokens},
+		field{key: "world", decode: func(n *node) { s.World = choice(d, n, "world", WorldLocal) }},
 	)
 }
 

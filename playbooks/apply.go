@@ -375,6 +375,8 @@ type EnvironmentState struct {
 	Queue   []Waiting        // in the order of arrival
 	Freezes []Freeze
 	Live    map[Place]Live // what runs have verified
+
+	causes map[string]bool // of freezes and their ends
 }
 
 // Waiting is a run's place in the queue for locks.
@@ -386,7 +388,7 @@ type Waiting struct {
 
 // NewEnvironmentState returns the state before the first event.
 func NewEnvironmentState(name string) *EnvironmentState {
-	return &EnvironmentState{Name: name, Locks: make(map[Place]string), Live: make(map[Place]Live)}
+	return &EnvironmentState{Name: name, Locks: make(map[Place]string), Live: make(map[Place]Live), causes: make(map[string]bool)}
 }
 
 // Apply changes the state by one event of the environment's log; see Run.Apply.
@@ -411,8 +413,10 @@ func (s *EnvironmentState) Apply(e Event) error {
 		}
 		s.unfreeze(e.Freeze.Module)
 		s.Freezes = append(s.Freezes, *e.Freeze)
+		s.causes[e.Cause] = true
 	case EventUnfrozen:
 		s.unfreeze(e.Module)
+		s.causes[e.Cause] = true
 	case EventLive:
 		if e.Live == nil {
 			return fmt.Errorf("environment %q, event %d (%s): says nothing of what is live", s.Name, s.Len+1, e.Type)

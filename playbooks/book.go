@@ -35,6 +35,9 @@ func NewBook(pb *Playbook) *Book {
 	for i := range pb.Steps {
 		s := &pb.Steps[i]
 		for _, edge := range s.Needs {
+			if edge.Step == s.ApprovedBy {
+				continue // what a step is approved by is looked at for each step by itself
+			}
 			j := b.index[edge.Step]
 			b.needs[i] = append(b.needs[i], int32(j))
 			b.dependents[j] = append(b.dependents[j], int32(i))

@@ -111,8 +111,11 @@ func needsReason(what string) *Refusal {
 }
 
 // DecideFreeze decides about freeze and unfreeze. It is pure. The error is a
-// *Refusal.
+// *Refusal. A command whose cause is in the log already gives an empty Decision.
 func DecideFreeze(env *EnvironmentState, p *Policy, cmd Command, now time.Time) (Decision, error) {
+	if cmd.Cause != "" && env.causes[cmd.Cause] {
+		return Decision{}, nil
+	}
 	var modules []string
 	if cmd.Module != "" {
 		modules = []string{cmd.Module}

@@ -244,8 +244,12 @@ func (x *explaining) queue() {
 	})
 }
 
-// ready explains a step that nothing in the run holds up.
+// ready explains a step whose needs are finished.
 func (x *explaining) ready(s *Step) {
+	if !x.r.approved(x.p, s, x.now) {
+		x.approval(x.r.Book.Approval(s.ApprovedBy))
+		return
+	}
 	w := Wait{Step: s.ID, Since: x.r.Updated}
 	limit := 0
 	if e := x.p.Environment(x.r.Environment); e != nil {

@@ -406,6 +406,10 @@ func (e *Engine) Freeze(ctx context.Context, cmd playbooks.Command) error {
 		e.refused(s, cmd, err)
 		return err
 	}
+	if decision.Empty() {
+		s.unlock()
+		return nil
+	}
 	answer := s.submit(decision.Env)
 	s.unlock()
 	if err := s.settle(<-answer); err != nil {

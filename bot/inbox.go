@@ -1,0 +1,284 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/engine"
+)
+
+// The inbox's keys in the store.
+//
+//	bot/inbox/<system>/<event>    letter
+const inboxPrefix = "bot/inbox/"
+
+const (
+	// keepAnswered is for how long an event that was answered is known. No chat
+	// delivers anything again after that time.
+	keepAnswered = 24 * time.Hour
+	sweepEvery   = time.Hour
+	// answerWithin is for how long an answer is offered to a chat that does not
+	// take it.
+	answerWithin = 10 * time.Minute
+	// Workers of the two kinds of work: what is decided does not wait for what is
+	// said about it.
+	deciders = 8
+	speakers = 8
+)
+
+// letter is an event of the chat in the inbox: written down before it is
+// acknowledged, then with what it came to, then without everything but the time at
+// which it was answered. Fields may be added.
+type letter struct {
+	Number uint64      `json:"number,omitempty"` // rises in the order of arrival
+	Event  *chat.Event `json:"event,omitempty"`
+	// Command is what the line came to. It is kept before it is carried out, so
+	// that after a crash the same is carried out again, which has no second effect.
+	Command  *playbooks.Command `json:"command,omitempty"`
+	Answered time.Time          `json:"answered,omitzero"`
+
+	key   string
+	again bool // an earlier process may have answered it
+}
+
+// process is one call of Run.
+type process struct {
+	deciding, answering *queues
+	ctx                 context.Context
+}
+
+// undeliverable is an event that can never be taken.
+type undeliverable struct{ error }
+
+func (undeliverable) Permanent() bool { return true }
+
+// Receive takes an event of the chat. When it returns nil the event is durable
+// and may be acknowledged; it is decided and answered by Run. An event that is
+// delivered again, with the same ID, is the same event. After an error the
+// event may be delivered again, unless the error is Permanent.
+func (b *Bot) Receive(ctx context.Context, e chat.Event) error {
+	if e.ID == "" || len(e.ID) > 512 {
+		return undeliverable{fmt.Errorf("bot: receive: event ID %q: want 1 to 512 bytes", shortened(e.ID, 40))}
+	}
+	if len(e.Text) > MaxLine {
+		e.Text = e.Text[:MaxLine+1] // enough to say that it is too long
+	}
+	key := inboxPrefix + url.PathEscape(b.o.System) + "/" + url.PathEscape(e.ID)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var l letter
+	known, err := b.notes().read(ctx, key, &l)
+	if err != nil {
+		return fmt.Errorf("bot: receive: %w", err)
+	}
+	if !known {
+		// The clock orders events across restarts; within one process it is order itself.
+		b.last = max(b.last+1, uint64(time.Now().UnixNano()))
+		l = letter{Number: b.last, Event: &e}
+		if err := b.notes().write(ctx, key, l); err != nil {
+			return fmt.Errorf("bot: receive: %w", err)
+		}
+	}
+	l.key, l.again = key, known
+	b.take(&l)
+	return nil
+}
+
+func (b *Bot) notes() notes { return notes{b.o.Logs} }
+
+// take hands a letter to the workers, once, if there are any. The lock is held.
+func (b *Bot) take(l *letter) {
+	if b.running == nil || b.held[l.key] || !l.Answered.IsZero() {
+		return
+	}
+	b.held[l.key] = true
+	p := b.running
+	p.deciding.add(l.Event.Channel, func() { b.decide(p, l) })
+}
+
+// Run carries out and answers what is in the inbox, first what an earlier
+// process has left there, until ctx ends. Lines of one channel are carried out
+// one after the other. It returns nil when ctx has ended and nothing is under way; any
+// other error says that the inbox could not be read. It is called once at a time.
+func (b *Bot) Run(ctx context.Context) error {
+	p := &process{deciding: newQueues(deciders), answering: newQueues(speakers), ctx: ctx}
+	b.mu.Lock()
+	letters, err := b.unanswered(ctx)
+	if err == nil {
+		b.running, b.held = p, make(map[string]bool)
+		for _, l := range letters {
+			l.again = true
+			b.last = max(b.last, l.Number)
+			b.take(l)
+		}
+	}
+	b.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("bot: read the inbox: %w", err)
+	}
+	b.sweepUntil(ctx)
+	b.mu.Lock()
+	b.running = nil
+	b.mu.Unlock()
+	p.deciding.wait()
+	p.answering.wait()
+	return nil
+}
+
+// unanswered reads what was not answered, in the order of arrival. A letter that cannot
+// be read is left where it is.
+func (b *Bot) unanswered(ctx context.Context) ([]*letter, error) {
+	var letters []*letter
+	err := b.letters(ctx, func(l *letter) {
+		if l.Answered.IsZero() && l.Event != nil {
+			letters = append(letters, l)
+		}
+	})
+	slices.SortFunc(letters, func(x, y *letter) int { return cmp.Compare(x.Number, y.Number) })
+	return letters, err
+}
+
+func (b *Bot) letters(ctx context.Context, fn func(*letter)) error {
+	for pair, err := range b.o.Logs.Keys(ctx, inboxPrefix+url.PathEscape(b.o.System)+"/") {
+		if err != nil {
+			return err
+		}
+		l := &letter{key: string(pair.Key)}
+		if err := json.Unmarshal(pair.Value, l); err != nil {
+			b.o.Log.Error("a letter in the inbox cannot be read", "key", l.key, "error", err)
+			continue
+		}
+		fn(l)
+	}
+	return nil
+}
+
+// sweepUntil forgets, every now and then, what was answered long ago.
+func (b *Bot) sweepUntil(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		if err := b.sweep(ctx); err != nil && ctx.Err() == nil {
+			b.o.Log.Warn("old letters could not be removed from the inbox", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (b *Bot) sweep(ctx context.Context) error {
+	var old []string
+	err := b.letters(ctx, func(l *letter) {
+		if !l.Answered.IsZero() && time.Since(l.Answered) > keepAnswered {
+			old = append(old, l.key)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return b.notes().remove(ctx, old...)
+}
+
+// decide carries a letter's line out, and leaves the answer to others.
+func (b *Bot) decide(p *process, l *letter) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	line := b.line(p.ctx, l.Event)
+	answer := b.execute(p.ctx, line, l.Command, func(ctx context.Context, cmd playbooks.Command) error {
+		l.Command = &cmd
+		return b.notes().write(ctx, l.key, l)
+	})
+	if p.ctx.Err() != nil || errors.Is(answer.Err, engine.ErrStopped) {
+		return // the next process finds out
+	}
+	m := chat.Message{Key: "answer/" + line.Cause, Channel: l.Event.Channel, Thread: l.Event.Thread, Card: answer.Card}
+	if m.Thread == "" {
+		m.Thread = l.Event.Message // below the button
+	}
+	p.answering.add(m.Channel, func() { b.answer(p, l, m) })
+}
+
+// line is what a person said, with what is known of them and of where they said it.
+func (b *Bot) line(ctx context.Context, e *chat.Event) Line {
+	line := Line{
+		By: b.speaker(b.o.Engine.Policy(), e.From), From: e.From, Via: b.o.System,
+		Cause: b.o.System + "/" + e.ID, Text: e.Text,
+	}
+	if thread := cmp.Or(e.Thread, e.Message); thread != "" && b.o.Threads != nil {
+		line.Run, _ = b.o.Threads.RunOf(ctx, e.Channel, thread)
+	}
+	return line
+}
+
+// answer posts an answer, once, and marks the letter as answered.
+func (b *Bot) answer(p *process, l *letter, m chat.Message) {
+	if err := b.post(p.ctx, m, l.again); err != nil {
+		if p.ctx.Err() != nil {
+			return
+		}
+		b.o.Log.Error("an answer could not be posted, and is given up", "channel", m.Channel, "key", m.Key, "text", m.Card.Text, "error", err)
+	}
+	if err := b.notes().write(p.ctx, l.key, letter{Answered: time.Now()}); err != nil {
+		b.o.Log.Warn("an answer is posted, and that could not be noted: it is looked for after a restart", "key", l.key, "error", err)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.held, l.key)
+}
+
+// post posts a message that may have been posted before, if look says so. It
+// repeats what fails, and looks before it does, until a refusal is final or
+// answerWithin is over.
+func (b *Bot) post(ctx context.Context, m chat.Message, look bool) error {
+	began := time.Now()
+	for failures := 1; ; failures++ {
+		err := b.postOnce(ctx, m, look)
+		switch {
+		case err == nil, ctx.Err() != nil:
+			return err
+		case isGone(err) && m.Thread != "":
+			m.Thread = "" // somebody deleted what was asked; the answer matters still
+			continue
+		case isPermanent(err):
+			return err
+		}
+		wait, later := retryAfter(err)
+		if !later {
+			wait, look = patience(failures), true
+		}
+		wait = max(wait, time.Second)
+		if time.Since(began)+wait > answerWithin {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (b *Bot) postOnce(ctx context.Context, m chat.Message, look bool) error {
+	ctx, cancel := calling(ctx)
+	defer cancel()
+	if look {
+		if _, found, err := b.o.Chat.Find(ctx, m); found || err != nil {
+			return err
+		}
+	}
+	_, err := b.o.Chat.Post(ctx, m)
+	return err
+}
