@@ -335,7 +335,7 @@ func (b *board) running() {
 
 // moduleStates adds up the steps of each module.
 func moduleStates(r *playbooks.Run) map[string]chat.Symbol {
-	type sum struct{ done, skipped, total, running, waiting, failed, unknown int }
+	type sum struct{ done, begun, skipped, total, running, waiting, failed, unknown int }
 	sums := make(map[string]*sum, len(r.Book.Modules))
 	for i := range r.Steps {
 		step := &r.Book.Steps[i]
@@ -351,6 +351,9 @@ func moduleStates(r *playbooks.Run) map[string]chat.Symbol {
 		switch r.Steps[i].State {
 		case playbooks.Done:
 			s.done++
+			if step.Kind != playbooks.StepGate { // a gate that is open is no beginning
+				s.begun++
+			}
 		case playbooks.SkippedStep:
 			s.skipped++
 		case playbooks.Unknown:
@@ -385,7 +388,9 @@ func moduleStates(r *playbooks.Run) map[string]chat.Symbol {
 			state = chat.SymbolSkipped
 		case s.done+s.skipped == s.total:
 			state = done
-		case s.done > 0 && !r.Over():
+		case s.begun > 0 && !r.Over() && r.Quiet():
+			state = chat.SymbolWaiting
+		case s.begun > 0 && !r.Over():
 			state = chat.SymbolRunning
 		}
 		states[module] = state

@@ -146,7 +146,7 @@ func TestLargeBoard(t *testing.T) {
 		run := n.mustRelease("production")
 		n.approve(run, "lea", "quinn")
 		n.until(run, playbooks.StatusHeld)
-		time.Sleep(2 * time.Second)
+		time.Sleep(30 * time.Second) // what runs comes to its end
 		card := n.one("board/1", "releases").Card
 		goldenCard(t, "large", card)
 		if lines := strings.Count(drawn(card), "\n"); lines > 40 {

@@ -199,15 +199,13 @@ func (c *call) told(e *playbooks.Event, s *playbooks.Step) (item chat.Item, tell
 		}
 		return say(chat.SymbolRunning, "%s started it with plan %s", who, e.Digest.Short())
 	case playbooks.EventStarted:
-		if !s.Kind.HasEffect() {
-			return item, false
+		if !s.Kind.HasEffect() || e.Attempt == 1 {
+			return item, false // how it ends says enough
 		}
-		if e.Attempt > 1 {
-			return say(chat.SymbolRunning, "%s, attempt %d", step, e.Attempt)
-		}
-		return say(chat.SymbolRunning, "%s", step)
+		return say(chat.SymbolRunning, "%s, attempt %d", step, e.Attempt)
 	case playbooks.EventSucceeded:
-		if s.Kind == playbooks.StepGather {
+		switch s.Kind {
+		case playbooks.StepGather, playbooks.StepApproval, playbooks.StepLock:
 			return item, false
 		}
 		return say(chat.SymbolDone, "%s: done", step)

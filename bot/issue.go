@@ -58,9 +58,9 @@ func issueStatus(r *playbooks.Run) string {
 	return "deploying"
 }
 
-// releaseIssue says what the issue of a run ought to look like. It tells states, not
-// progress: every change of an issue is mail to those who watch it.
-func releaseIssue(v engine.View, zone *time.Location, plan *planText) steps.Issue {
+// releaseIssue says what the issue of a run ought to look like, but for the plan.
+// It tells states, not progress: every change of an issue is mail to those who watch it.
+func releaseIssue(v engine.View, zone *time.Location) steps.Issue {
 	r := v.Run
 	c := calendar{zone, r.Created}
 	book := r.Forward().Book
@@ -94,18 +94,18 @@ func releaseIssue(v engine.View, zone *time.Location, plan *planText) steps.Issu
 			state = append(state, b.waitWords(w)+".")
 		}
 	}
-	issue.Description = strings.Join(state, "\n") + "\n\n" + plan.of(book.Playbook)
+	issue.Description = strings.Join(state, "\n")
 	return issue
 }
 
 // reportTracker keeps the release issue of a run true, and tells below it what an
 // auditor asks for.
 func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err error) {
-	var issue steps.Issue
-	p, err := r.view(ctx, d.run, func(v engine.View) { issue = releaseIssue(v, r.o.Zone, &d.plan) })
+	p, issue, err := lookAt(ctx, r, d.run, func(v engine.View) steps.Issue { return releaseIssue(v, r.o.Zone) })
 	if err != nil {
 		return false, err
 	}
+	issue.Description += "\n\n" + d.plan.of(p.forward.Playbook)
 	if err := r.read(ctx, d, p.len); err != nil {
 		return false, err
 	}

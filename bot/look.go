@@ -201,14 +201,15 @@ func (c *call) moduleStatus(ctx context.Context, m *playbooks.Module) (chat.Card
 		if err != nil {
 			return chat.Card{}, err
 		}
+		item := chat.Item{Symbol: chat.SymbolDone, Text: env.Name, Detail: text}
 		if text == "" {
-			text = "nothing yet"
+			item.Symbol, item.Detail = chat.SymbolPending, "nothing yet"
 		}
+		words = append(words, env.Name+" has "+item.Detail)
 		freezes, err := c.freezes(ctx, env.Name)
 		if err != nil {
 			return chat.Card{}, err
 		}
-		item := chat.Item{Symbol: chat.SymbolDone, Text: env.Name, Detail: text}
 		for _, f := range freezes {
 			if f.Module == m.Name || f.Module == "" {
 				item.Symbol = chat.SymbolWaiting
@@ -216,7 +217,6 @@ func (c *call) moduleStatus(ctx context.Context, m *playbooks.Module) (chat.Card
 			}
 		}
 		section.Items = append(section.Items, item)
-		words = append(words, env.Name+" has "+text)
 	}
 	card := chat.Card{Text: fmt.Sprintf("%s: %s.", m.Name, enumerate(words, 4, "and")), Sections: []chat.Section{section}}
 	open, err := c.releasing(ctx, m.Name)

@@ -31,15 +31,25 @@ type picture struct {
 	atRest      bool
 }
 
-// view takes a picture of a run, and lets draw look at it at the same moment.
-func (r *Reporters) view(ctx context.Context, run string, draw func(engine.View)) (*picture, error) {
-	var p *picture
+// lookAt takes a picture of a run, and what draw makes of it at the same moment.
+func lookAt[T any](ctx context.Context, r *Reporters, run string, draw func(engine.View) T) (*picture, T, error) {
+	type look struct {
+		p     *picture
+		drawn T
+	}
+	// When ctx ends, View returns while the engine may still be about to look; what
+	// comes of that stays in the channel.
+	looks := make(chan look, 1)
 	err := r.o.Engine.View(ctx, run, func(v engine.View) error {
-		p = r.picture(v)
-		draw(v)
+		looks <- look{r.picture(v), draw(v)}
 		return nil
 	})
-	return p, err
+	if err != nil {
+		var none T
+		return nil, none, err
+	}
+	l := <-looks
+	return l.p, l.drawn, nil
 }
 
 func (r *Reporters) picture(v engine.View) *picture {

@@ -219,11 +219,14 @@ func (c *call) sayWhy(to string) error {
 // started says that a run has begun, and what it waits for.
 func (c *call) started(v engine.View) string {
 	r := v.Run
-	what := "releases"
 	if r.RollingBack {
-		what = "takes back"
+		return fmt.Sprintf("Run %s takes back %s in %s.%s", r.ID, moduleMoves(r.Book.Playbook, 3), r.Environment, c.waits(v))
 	}
-	return fmt.Sprintf("Run %s %s %s in %s.%s", r.ID, what, moduleMoves(r.Book.Playbook, 3), r.Environment, c.waits(v))
+	var modules []string
+	for i := range r.Book.Modules {
+		modules = append(modules, r.Book.Modules[i].Name+" "+r.Book.Modules[i].Version)
+	}
+	return fmt.Sprintf("Run %s to %s has begun: %s.%s", r.ID, r.Environment, enumerate(modules, 3, "and"), c.waits(v))
 }
 
 // waits says, as a sentence to add, whose approval a run waits for.

@@ -409,8 +409,7 @@ func (r *Reporters) reportChat(ctx context.Context, d *desk) (over bool, err err
 	if _, err := r.scribe.read(ctx, issuePrefix+d.run, &issue); err != nil {
 		return false, err
 	}
-	var card chat.Card
-	p, err := r.view(ctx, d.run, func(v engine.View) { card = boardCard(v, r.o.Zone, issue.Key) })
+	p, card, err := lookAt(ctx, r, d.run, func(v engine.View) chat.Card { return boardCard(v, r.o.Zone, issue.Key) })
 	if err != nil {
 		return false, err
 	}

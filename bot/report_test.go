@@ -398,10 +398,10 @@ func TestOutage(t *testing.T) {
 		n.must(n.start())
 		defer func() { n.end() }()
 		run := n.mustRelease("production")
-		calls := 0
+		var calls atomic.Int64
 		n.intercept(func(_ context.Context, c local.Call) error {
 			if c.System == "chat" && !c.After {
-				calls++
+				calls.Add(1)
 				return errors.New("connection refused")
 			}
 			return nil
@@ -416,8 +416,8 @@ func TestOutage(t *testing.T) {
 		}
 		wantContains(t, "the issue", n.world.Tracker.Issues()[0].Comments[0].Text, "Lea approved")
 		time.Sleep(11 * time.Minute)
-		if calls > 400 {
-			t.Errorf("%d calls in twelve minutes to a chat that is down", calls)
+		if calls.Load() > 400 {
+			t.Errorf("%d calls in twelve minutes to a chat that is down", calls.Load())
 		}
 		n.intercept(unbroken)
 		n.until(run, playbooks.Status(playbooks.Succeeded))
@@ -444,6 +444,7 @@ func TestRateLimitIsHonoured(t *testing.T) {
 		n.must(n.start())
 		defer func() { n.end() }()
 		run := n.mustRelease("production")
+		var mu sync.Mutex
 		var times []time.Duration
 		began := time.Now()
 		board := n.one("board/1", "releases")
@@ -451,6 +452,8 @@ func TestRateLimitIsHonoured(t *testing.T) {
 			if c.Method != "Update" || c.Key != board.ID || c.After {
 				return nil
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			times = append(times, time.Since(began))
 			if len(times) < 3 {
 				return limited{errors.New("too many requests")}
@@ -460,6 +463,8 @@ func TestRateLimitIsHonoured(t *testing.T) {
 		n.do(playbooks.CommandApprove, "lea", run)
 		n.do(playbooks.CommandPause, "lea", run) // changes meanwhile are no reason to come back sooner
 		time.Sleep(5 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if len(times) != 3 || times[1]-times[0] < 40*time.Second || times[2]-times[1] < 40*time.Second {
 			t.Errorf("the board was updated after %v", times)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,18 +173,18 @@ func TestRollbackIsAnotherRequest(t *testing.T) {
 // before the reporters can come back: what they posted must not keep its buttons.
 func TestLateCopyIsRetired(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *newsroom) {
-		lost := 0
+		var lost atomic.Int64
 		n.intercept(func(_ context.Context, c local.Call) error {
 			if c.Method == "Post" && strings.HasPrefix(c.Key, "request/") && c.After {
-				lost++
+				lost.Add(1)
 				n.store.Crash()
 				return context.Canceled
 			}
 			return nil
 		})
 		run := n.mustRelease("production")
-		if lost != 1 {
-			t.Fatalf("%d posts were lost", lost)
+		if lost.Load() != 1 {
+			t.Fatalf("%d posts were lost", lost.Load())
 		}
 		n.intercept(unbroken)
 		n.end()

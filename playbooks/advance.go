@@ -213,26 +213,3 @@ func (a *advancing) lock(step *Step) {
 		a.emit(Event{Type: EventQueued, Step: step.ID})
 	}
 }
-
-// free reports whether run may take all places now: nobody else holds one, and
-// nobody who came before is waiting for one.
-func (s *EnvironmentState) free(run string, places []Place) bool {
-	wanted := make(map[Place]bool, len(places))
-	for _, p := range places {
-		if holder, taken := s.Locks[p]; taken && holder != run {
-			return false
-		}
-		wanted[p] = true
-	}
-	for _, w := range s.Queue {
-		if w.Run == run {
-			break
-		}
-		for _, p := range w.Places {
-			if wanted[p] {
-				return false
-			}
-		}
-	}
-	return true
-}

@@ -71,17 +71,6 @@ func DecideStart(book *Book, env *EnvironmentState, p *Policy, cmd Command, now 
 	}}}, nil
 }
 
-// frozen returns the freeze that stands in the way of releasing modules now.
-func (s *EnvironmentState) frozen(modules []string, now time.Time) *Freeze {
-	for i := range s.Freezes {
-		f := &s.Freezes[i]
-		if f.Active(now) && (f.Module == "" || slices.Contains(modules, f.Module)) {
-			return f
-		}
-	}
-	return nil
-}
-
 // Active reports whether the freeze is in force.
 func (f *Freeze) Active(now time.Time) bool { return f.Until.IsZero() || now.Before(f.Until) }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -244,17 +243,16 @@ func (d *demo) next(lines ...string) string {
 // answered reports whether Muster has answered the last line of the person at
 // the terminal.
 func (d *demo) answered() bool {
-	last := 0
+	key := ""
 	for _, m := range d.world.Chat.Messages(d.channel) {
-		id, _ := strconv.Atoi(m.ID)
 		switch {
 		case m.From == me:
-			last = id
-		case m.From == "" && strings.HasPrefix(m.Key, replyPrefix) && id > last:
-			last = 0
+			key = "answer/" + chatSystem + "/" + m.ID
+		case m.Key == key:
+			key = ""
 		}
 	}
-	return last == 0
+	return key == ""
 }
 
 func button(c chat.Card, prefix string) (command string, ok bool) {

@@ -9,6 +9,9 @@ import (
 	"github.com/muster-release/muster/integrations/local"
 )
 
+// requestKey begins the keys of approval requests.
+const requestKey = "request/"
+
 // feed reads the chat as the person at the terminal sees it: their channel, and
 // what is said to them directly.
 type feed struct {
@@ -42,7 +45,7 @@ func (f *feed) read() (news []string, boards []local.Posted) {
 		case f.boards[m.ID]:
 			delete(f.boards, m.ID)
 			news = append(news, "\n"+local.Render(m.Card, f.width, f.color))
-		case isNew:
+		case isNew && !(strings.HasPrefix(m.Key, requestKey) && m.Channel != f.channel): // it is in the channel, too
 			news = append(news, f.draw(m))
 		}
 	}
@@ -64,12 +67,18 @@ func (f *feed) draw(m local.Posted) string {
 	switch {
 	case m.From != "":
 		return "\n" + f.spoken(m.From, m.Card.Text)
-	case m.Thread != "" && len(m.Card.Sections) == 0 && m.Card.Title == "":
-		return local.Render(m.Card, f.width, f.color)
-	case strings.HasPrefix(m.Key, "request/"):
+	case m.Thread != "":
+		return f.threaded(m.Card)
+	case strings.HasPrefix(m.Key, requestKey):
 		return "\n" + local.Render(brief(m.Card), f.width, f.color)
 	}
 	return "\n" + local.Render(m.Card, f.width, f.color)
+}
+
+// threaded shows a remark in a thread.
+func (f *feed) threaded(c chat.Card) string {
+	lines := strings.SplitAfter(strings.TrimSuffix(local.Render(c, f.width-4, f.color), "\n"), "\n")
+	return "  ↳ " + strings.Join(lines, "    ") + "\n"
 }
 
 // brief leaves out of an approval request what the plan has just shown.
@@ -123,7 +132,6 @@ func changes(before, now chat.Card) string {
 }
 
 var happened = map[chat.Symbol]string{
-	chat.SymbolRunning: "begins",
 	chat.SymbolDone:    "live",
 	chat.SymbolFailed:  "failed",
 	chat.SymbolUnknown: "unknown",

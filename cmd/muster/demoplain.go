@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/muster-release/muster/bot/chat"
-	"github.com/muster-release/muster/integrations/local"
 )
 
 // plain plays the demo by itself, for pipes and files: only what is new, without
@@ -86,6 +85,6 @@ func (p *plainPrinter) catchUp() {
 		}
 		card := m.Card
 		card.Actions = nil
-		p.print("\n" + local.Render(card, p.feed.width, false))
+		p.print("\n" + squeezed(card, p.feed.width, false))
 	}
 }

@@ -264,7 +264,9 @@ func (s *screen) advise() {
 	default:
 		propose("why", "It goes by itself. Ask why, status or who; pause or roll back. help lists everything.")
 	}
-	s.input.Placeholder = s.proposal
+	if s.color { // or else it would look like something that was typed
+		s.input.Placeholder = s.proposal
+	}
 	lines := []string{s.proposal, s.d.opening(), "status", "history", "help", "catalog"}
 	for _, m := range s.boards {
 		for _, a := range m.Card.Actions {
@@ -320,7 +322,7 @@ func (s *screen) drawBoards(most int) string {
 func fit(c chat.Card, width, most int, color bool) string {
 	text := local.Render(c, width, color)
 	if strings.Count(text, "\n") > most {
-		text = local.Render(squeezed(c), width, color)
+		text = squeezed(c, width, color)
 	}
 	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) <= most {
@@ -329,23 +331,27 @@ func fit(c chat.Card, width, most int, color bool) string {
 	return strings.Join(lines[:most-1], "") + fmt.Sprintf("  … %d more lines: status shows all\n", len(lines)-most+1)
 }
 
-// squeezed is a board with one line for each wave.
-func squeezed(c chat.Card) chat.Card {
-	var kept []chat.Section
+// squeezed draws a board with one line for each wave. The parts are drawn one by
+// one, so that what moves in one does not move the columns of another.
+func squeezed(c chat.Card, width int, color bool) string {
 	var waves chat.Section
+	head := c
+	head.Sections, head.Actions = nil, nil
 	for _, s := range c.Sections {
 		if isWave(s.Heading) {
 			waves.Items = append(waves.Items, waveItem(s))
-			continue
+		} else {
+			head.Sections = append(head.Sections, s)
 		}
-		kept = append(kept, s)
 	}
+	text := local.Render(head, width, color)
 	if len(waves.Items) > 0 {
-		waves.Heading = "Waves"
-		kept = append(kept, waves)
+		text += local.Render(chat.Card{Sections: []chat.Section{waves}}, width, color)
 	}
-	c.Sections = kept
-	return c
+	if len(c.Actions) > 0 {
+		text += local.Render(chat.Card{Actions: c.Actions}, width, color)
+	}
+	return text
 }
 
 func isWave(heading string) bool {

@@ -80,7 +80,7 @@ func newRoot(s streams) *cobra.Command {
 		return misuse("%s: %w; see %s --help", c.CommandPath(), err, c.CommandPath())
 	})
 	root.AddCommand(
-		newDemo(), newPlan(), newCheck(), newServe(),
+		newDemo(), newPlan(), newCheck(),
 		newAudit(), newHealth(), newVersion(),
 	)
 	return root

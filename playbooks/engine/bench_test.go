@@ -311,8 +311,9 @@ func rawBatch(b testing.TB, appends, size int) (best float64, at time.Duration) 
 
 // BenchmarkRestart fills a store with 1,000 unfinished runs of about 500 events,
 // which failed at their last module and wait for somebody to approve the way back,
-// and 5,000 finished ones of about 100. It reports how long it takes from
-// opening the store until every approval was accepted, and the heap before that.
+// and 5,000 finished ones of about 100. It reports how long it takes to
+// open it, how long the slowest of the first answers takes, how long it takes when all
+// approvals are answered at the same time, and the heap before that.
 //
 //	go test ./playbooks/engine -run '^$' -bench Restart -benchtime 1x
 func BenchmarkRestart(b *testing.B) {
@@ -382,14 +383,23 @@ func BenchmarkRestart(b *testing.B) {
 		var idle runtime.MemStats
 		runtime.ReadMemStats(&idle)
 		runs := e.OpenRuns()
-		start = time.Now().Add(-opened) // reading the heap is not part of it
+		approve := func(run string) {
+			if err := e.Do(context.Background(), playbooks.Command{Kind: playbooks.CommandApprove, By: "dev", Run: run}); err != nil {
+				b.Error(err)
+			}
+		}
+		var slowest time.Duration // of the first answers, each in an environment that was not read yet
+		for _, run := range runs[:20] {
+			start = time.Now()
+			approve(run)
+			slowest = max(slowest, time.Since(start))
+		}
+		start = time.Now()
 		var people sync.WaitGroup
-		for part := range slices.Chunk(runs, (len(runs)+15)/16) {
+		for part := range slices.Chunk(runs[20:], (len(runs)+15)/16) {
 			people.Go(func() {
 				for _, run := range part {
-					if err := e.Do(context.Background(), playbooks.Command{Kind: playbooks.CommandApprove, By: "dev", Run: run}); err != nil {
-						b.Error(err)
-					}
+					approve(run)
 				}
 			})
 		}
@@ -399,7 +409,8 @@ func BenchmarkRestart(b *testing.B) {
 		b.ReportMetric(float64(long.Len), "events/waiting-run")
 		b.ReportMetric(float64(info.Size()>>20), "file-MB")
 		b.ReportMetric(float64(opened.Milliseconds()), "open-ms")
-		b.ReportMetric(float64(all.Milliseconds()), "all-approved-ms")
+		b.ReportMetric(float64(slowest.Milliseconds()), "slowest-first-answer-ms")
+		b.ReportMetric(float64(all.Milliseconds()), "all-at-once-ms")
 		b.ReportMetric(float64(idle.HeapInuse>>20), "idle-heap-MB")
 		b.ReportMetric(float64(len(runs)), "approvals")
 	}

@@ -126,11 +126,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	for _, o := range open {
-		s, err := e.space(ctx, o.Environment)
-		if err != nil {
-			return nil, err
-		}
-		e.runners[o.Run] = &runner{e: e, id: o.Run, space: s, rest: o.Rest}
+		e.runners[o.Run] = &runner{e: e, id: o.Run, space: e.space(o.Environment), rest: o.Rest}
 	}
 	return e, nil
 }
@@ -253,11 +249,7 @@ func (e *Engine) facts(ctx context.Context, catalog *playbooks.Catalog, request 
 		}
 	}
 	facts.At = time.Now()
-	s, err := e.space(ctx, request.Environment)
-	if err != nil {
-		return facts, err
-	}
-	err = s.view(ctx, func(env *playbooks.EnvironmentState) {
+	err := e.space(request.Environment).view(ctx, func(env *playbooks.EnvironmentState) {
 		facts.Freezes = append(facts.Freezes, env.Freezes...)
 		for place, run := range env.Locks {
 			facts.Locks = append(facts.Locks, playbooks.Lock{Place: place, Run: run})
@@ -284,10 +276,7 @@ func (e *Engine) Start(ctx context.Context, cmd playbooks.Command) (run string, 
 	if err != nil {
 		return "", err
 	}
-	s, err := e.space(ctx, book.Environment)
-	if err != nil {
-		return "", err
-	}
+	s := e.space(book.Environment)
 	policy := e.Policy()
 	if err := s.lock(ctx); err != nil {
 		return "", err
@@ -393,10 +382,7 @@ func (e *Engine) Freeze(ctx context.Context, cmd playbooks.Command) error {
 	if policy.Environment(cmd.Environment) == nil {
 		return &playbooks.Refusal{Rule: "known-environment", Message: fmt.Sprintf("there is no environment %q", cmd.Environment)}
 	}
-	s, err := e.space(ctx, cmd.Environment)
-	if err != nil {
-		return err
-	}
+	s := e.space(cmd.Environment)
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
@@ -439,11 +425,7 @@ func (e *Engine) View(ctx context.Context, run string, fn func(View) error) erro
 		if err != nil {
 			return err
 		}
-		s, err := e.space(ctx, ended.Environment)
-		if err != nil {
-			return err
-		}
-		return s.viewErr(ctx, func(env *playbooks.EnvironmentState) error {
+		return e.space(ended.Environment).viewErr(ctx, func(env *playbooks.EnvironmentState) error {
 			return fn(View{Run: ended, Environment: env, Policy: e.Policy(), Now: time.Now()})
 		})
 	}
@@ -480,11 +462,7 @@ func (e *Engine) runner(ctx context.Context, run string) (*runner, error) {
 // Environment calls fn with what spans the runs of an environment. Fn must not
 // call the engine.
 func (e *Engine) Environment(ctx context.Context, name string, fn func(*playbooks.EnvironmentState)) error {
-	s, err := e.space(ctx, name)
-	if err != nil {
-		return err
-	}
-	return s.view(ctx, fn)
+	return e.space(name).view(ctx, fn)
 }
 
 // OpenRuns returns the numbers of the runs that are not over, oldest first.

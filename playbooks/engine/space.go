@@ -18,33 +18,25 @@ type space struct {
 	mu       sync.Mutex
 	state    *playbooks.EnvironmentState
 	inflight int        // appends that are submitted and not answered
-	stale    bool       // an append failed: state is ahead of the log
+	stale    bool       // state is not what the log says: an append failed, or it was never read
 	settled  *sync.Cond // inflight has become 0
 
 	effects map[string]int // by run: steps with an effect that run now
 	starved []string       // runs that wait for room, in the order in which they came
 }
 
-// space returns the owner of an environment, reading its log the first time.
-func (e *Engine) space(ctx context.Context, name string) (*space, error) {
-	e.mu.Lock()
-	s := e.spaces[name]
-	e.mu.Unlock()
-	if s != nil {
-		return s, nil
-	}
-	state, err := e.record.loadEnvironment(ctx, name)
-	if err != nil {
-		return nil, err
-	}
+// space returns the owner of an environment. Its log is read when it is locked
+// for the first time.
+func (e *Engine) space(name string) *space {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.spaces[name] == nil {
-		s := &space{e: e, name: name, state: state, effects: make(map[string]int)}
+	s := e.spaces[name]
+	if s == nil {
+		s = &space{e: e, name: name, stale: true, effects: make(map[string]int)}
 		s.settled = sync.NewCond(&s.mu)
 		e.spaces[name] = s
 	}
-	return e.spaces[name], nil
+	return s
 }
 
 // lock takes the space, with its state as good as the log.
