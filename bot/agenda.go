@@ -21,6 +21,7 @@ type appointment struct {
 	desk  *desk
 	due   time.Time // zero: after the next change
 	rest  time.Time // not before
+	since time.Time // of the oldest change that is not shown; zero: all is
 	taken bool
 	again bool // it changed while it was taken
 }
@@ -49,6 +50,9 @@ func (a *agenda) mark(run string, at time.Time) {
 	if p.taken {
 		p.again = true
 		return
+	}
+	if p.since.IsZero() || at.Before(p.since) {
+		p.since = at
 	}
 	if at.Before(p.rest) {
 		at = p.rest
@@ -112,15 +116,35 @@ func (a *agenda) give(d *desk, next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.runs[d.run]
-	p.rest = time.Now().Add(a.pace)
+	now := time.Now()
+	p.rest = now.Add(a.pace)
 	p.due = next
 	if p.again || !next.IsZero() && next.Before(p.rest) {
 		p.due = p.rest
+	}
+	if !d.undone {
+		p.since = time.Time{}
+		if p.again {
+			p.since = now
+		}
 	}
 	p.taken, p.again = false, false
 	if !p.due.IsZero() {
 		a.signal()
 	}
+}
+
+// lag is how long ago the oldest change was that is not shown.
+func (a *agenda) lag() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now, lag := time.Now(), time.Duration(0)
+	for _, p := range a.runs {
+		if !p.since.IsZero() {
+			lag = max(lag, now.Sub(p.since))
+		}
+	}
+	return lag
 }
 
 // forget drops a run of which nothing is left to report.

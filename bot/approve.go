@@ -69,10 +69,10 @@ func (c *call) shown(ctx context.Context, fits func(engine.View) bool) (run stri
 	if w := c.args.peek(); len(c.args.words) == 1 && isDigest(w.text) && !c.exists(ctx, w.text) {
 		fits = func(v engine.View) bool { _, ok := v.Run.Shown(strings.ToLower(w.text)); return ok }
 		c.args.next()
-		run, err = c.meant(ctx, fits)
+		run, err = c.meant(ctx, "Nothing waits for your answer.", fits)
 		c.args.words = []word{w}
 	} else {
-		run, err = c.meant(ctx, fits)
+		run, err = c.meant(ctx, "Nothing waits for your answer.", fits)
 	}
 	if err != nil {
 		return "", digest, err
@@ -127,7 +127,7 @@ func (c *call) digest(ctx context.Context, run, prefix string) (playbooks.Digest
 }
 
 func (c *call) unapprove(ctx context.Context) (chat.Card, error) {
-	run, err := c.meant(ctx, func(v engine.View) bool {
+	run, err := c.meant(ctx, "You have given no approval that could be taken back.", func(v engine.View) bool {
 		return slices.ContainsFunc(v.Run.Grants, func(g playbooks.Grant) bool { return g.Person == c.line.By && g.Ended == "" })
 	})
 	if err != nil {

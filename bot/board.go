@@ -489,7 +489,9 @@ func (b *board) waves(states map[string]chat.Symbol) []chat.Item {
 }
 
 // buttons offers what the run's state allows. A run that is over has none, so
-// that an old board in the channel can do no harm.
+// that an old board in the channel can do no harm. Abort and rollback are
+// commands that ask back themselves; what else must not happen by a slip of the thumb
+// has a Confirm.
 func (b *board) buttons() {
 	r := b.r
 	if r.Over() {
@@ -523,10 +525,10 @@ func (b *board) buttons() {
 		add(chat.Action{Label: "Pause", Command: "pause " + r.ID})
 	}
 	if r.Touched() && !r.RollingBack && !halting {
-		add(chat.Action{Label: "Roll back", Command: "rollback " + r.ID, Style: chat.Bad, Confirm: "Roll back " + runTitle(r) + "?"})
+		add(chat.Action{Label: "Roll back", Command: "rollback " + r.ID, Style: chat.Bad})
 	}
 	if r.Aborting == nil {
-		add(chat.Action{Label: "Abort", Command: "abort " + r.ID, Style: chat.Bad, Confirm: "Abort " + runTitle(r) + "? What is deployed stays as it is."})
+		add(chat.Action{Label: "Abort", Command: "abort " + r.ID, Style: chat.Bad})
 	}
 	add(chat.Action{Label: "Why?", Command: "why " + r.ID})
 }

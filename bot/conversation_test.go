@@ -178,7 +178,9 @@ func (r *room) start() {
 	reporters.Store(r.reporters)
 	r.bot = bot.New(bot.Options{
 		Engine: e, Logs: logs, Chat: r.world.Chat, System: "chat", Threads: r.reporters, Builds: r.world.Forge, Zone: time.UTC,
-		Reload: func(context.Context) (string, error) { return "", errors.New("muster.yaml:3: there is no group \"lead\"") },
+		Reload: func(context.Context) (string, error) {
+			return "", errors.New("muster.yaml:3: there is no group \"lead\"")
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -287,7 +289,9 @@ var (
 	spoken  = regexp.MustCompile(`^(\w+)(?: (#\w+))?(?: thread (\d+))?> (.*)$`)
 	pressed = regexp.MustCompile(`^(\w+) presses (.*)$`)
 	digests = regexp.MustCompile(`\b(?:[0-9a-f]{64}|[0-9a-f]{8})\b`)
-	names   = regexp.MustCompile(`\$plan\d+`)
+	// Idempotency keys begin with the random name of the installation.
+	instance = regexp.MustCompile(`\b[0-9a-f]{12}\b`)
+	names    = regexp.MustCompile(`\$plan\d+`)
 )
 
 // play goes through a conversation, and returns it with what Muster said.
@@ -351,7 +355,8 @@ func (r *room) show(m local.Posted) {
 	if m.Thread != "" {
 		who += " in thread"
 	}
-	drawn := digests.ReplaceAllStringFunc(local.Render(m.Card, 110, false), func(digest string) string {
+	drawn := instance.ReplaceAllString(local.Render(m.Card, 110, false), "INSTANCE")
+	drawn = digests.ReplaceAllStringFunc(drawn, func(digest string) string {
 		digest = digest[:8]
 		if r.plans[digest] == "" {
 			r.plans[digest] = fmt.Sprintf("$plan%d", len(r.plans)+1)
@@ -360,6 +365,9 @@ func (r *room) show(m local.Posted) {
 	})
 	indent := "        "
 	for line := range strings.Lines(drawn) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
 		if who != "" {
 			r.out.WriteString(who + "> " + line)
 			who = ""
@@ -397,6 +405,14 @@ func (r *room) happen(what string) {
 				once.Do(func() { err = errors.New("the connection broke") })
 			}
 			return err
+		})
+	case "blind": // nobody can see any more what a module's deployment does
+		r.world.Inject(local.Fault{Module: rest, Kind: local.Lost})
+		r.setIntercept(func(_ context.Context, c local.Call) error {
+			if c.System == "cluster" && c.Method != "Start" && strings.Contains(c.Key, "deploy:"+rest) {
+				return context.DeadlineExceeded
+			}
+			return nil
 		})
 	case "fault":
 		fault, err := local.ParseFault(rest)

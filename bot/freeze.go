@@ -167,10 +167,10 @@ func (c *call) frozen(cmd playbooks.Command) chat.Card {
 		what, again = cmd.Module+" in "+cmd.Environment, cmd.Module+" in "+cmd.Environment
 	}
 	if cmd.Kind == playbooks.CommandUnfreeze {
-		return chat.Card{Text: sentence(what) + " is open again.", Tone: chat.Good}
+		return chat.Card{Text: what + " is open again.", Tone: chat.Good}
 	}
 	return chat.Card{
-		Text:    fmt.Sprintf("%s is frozen %s: %s. What has begun goes on.", sentence(what), c.untilWords(cmd.Until), onOneLine(cmd.Reason)),
+		Text:    fmt.Sprintf("%s is frozen %s: %s. What has begun goes on.", what, c.untilWords(cmd.Until), onOneLine(cmd.Reason)),
 		Tone:    chat.Waiting,
 		Actions: buttons("unfreeze " + again),
 	}

@@ -206,12 +206,12 @@ func isDigest(s string) bool {
 	return len(s) >= 6 && len(s) <= 64 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
 }
 
-// because returns the reason, if the person gave one: what stands in a usage
-// line, or on a button that wants to be completed, is none.
+// why returns the reason, if the person gave one: what stands in a usage line,
+// or on a button that wants to be completed, is none.
 func (p phrase) why() string {
 	switch p.reason {
 	case "…", "...", "REASON":
 		return ""
 	}
-	return p.reason
+	return strings.TrimPrefix(p.reason, "of ")
 }

@@ -54,5 +54,5 @@ func (cmd *command) whoseWords() string {
 	if cmd.verb == "" {
 		return cmd.access
 	}
-	return fmt.Sprintf("who may %s", cmd.verb)
+	return fmt.Sprintf("whoever may %s", cmd.verb)
 }

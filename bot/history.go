@@ -113,7 +113,8 @@ func summaryItem(s engine.Summary, times calendar, p *playbooks.Policy) chat.Ite
 		item.Symbol = chat.SymbolFailed
 	}
 	if s.Outcome != "" {
-		item.Detail = fmt.Sprintf("%s %s after %s, %s", s.Outcome, times.clock(s.Ended), briefly(s.Ended.Sub(s.Created)), p.Name(s.By))
+		words := strings.ReplaceAll(string(s.Outcome), "-", " ")
+		item.Detail = fmt.Sprintf("%s %s after %s, %s", words, times.clock(s.Ended), briefly(s.Ended.Sub(s.Created)), p.Name(s.By))
 	}
 	modules := slices.Clone(s.Modules)
 	for i := range modules {
@@ -256,7 +257,7 @@ func (c *call) told(e *playbooks.Event, s *playbooks.Step) (item chat.Item, tell
 		if e.Outcome == playbooks.Succeeded {
 			return say(chat.SymbolDone, "over: released")
 		}
-		return say(chat.SymbolFailed, "over: %s", e.Outcome)
+		return say(chat.SymbolFailed, "over: %s", strings.ReplaceAll(string(e.Outcome), "-", " "))
 	}
 	return item, false
 }

@@ -3,7 +3,6 @@ package bot
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +13,10 @@ import (
 // backlog is how old the oldest item that nobody has read may be before all that
 // waits is told in one.
 const backlog = 10 * time.Minute
+
+// backlogEntries is how many entries are told in one; every chat and tracker has
+// a limit somewhere.
+const backlogEntries = 50
 
 // ledger is what a desk knows of a run's log up to an event. It is folded anew
 // after a restart.
@@ -82,7 +85,7 @@ func (r *Reporters) thread(ctx context.Context, p *picture, n notable) (entry, e
 	who, what := p.policy.Name(e.By), p.stepWords(e.Step)
 	reason := onOneLine(e.Reason)
 	because := ""
-	if reason != "" {
+	if reason != "" && !strings.HasPrefix(reason, "rejected: ") { // that was told just before
 		because = ": " + reason
 	}
 	out := entry{seq: n.seq, at: e.Time}
@@ -224,7 +227,7 @@ func (r *Reporters) pending(ctx context.Context, d *desk, j journal, after uint6
 			continue
 		}
 		entries = append(entries, e)
-		if time.Since(entries[0].at) < backlog {
+		if time.Since(entries[0].at) < backlog || len(entries) == backlogEntries {
 			break
 		}
 	}
@@ -281,9 +284,6 @@ func (r *Reporters) threadJournal(p *picture, board kept) journal {
 	}
 }
 
-// How much of a backlog is told.
-const backlogEntries = 20
-
 // entriesCard is one entry, or a backlog in one message.
 func (p *picture) entriesCard(entries []entry) chat.Card {
 	if len(entries) == 1 {
@@ -297,10 +297,6 @@ func (p *picture) entriesCard(entries []entry) chat.Card {
 	first, last := entries[0], entries[len(entries)-1]
 	card := chat.Card{Title: fmt.Sprintf("Meanwhile, from %s to %s", p.clock(first.at), p.clock(last.at)), Tone: last.tone}
 	s := chat.Section{}
-	if left := len(entries) - backlogEntries; left > 0 {
-		s.Text = "The latest of " + strconv.Itoa(len(entries)) + ":"
-		entries = entries[left:]
-	}
 	var words []string
 	for _, e := range entries {
 		s.Items = append(s.Items, chat.Item{Symbol: toneSymbols[e.tone], Text: p.clock(e.at) + " " + e.text})

@@ -155,7 +155,10 @@ func (c *call) environmentStatus(ctx context.Context, env *playbooks.Environment
 	if err != nil {
 		return chat.Card{}, err
 	}
-	card := chat.Card{Text: fmt.Sprintf("%s: %s under way", sentence(env.Name), countOf(len(here.Items), "release"))}
+	card := chat.Card{Text: env.Name + ": nothing under way"}
+	if len(here.Items) > 0 {
+		card.Text = fmt.Sprintf("%s: %s under way", env.Name, countOf(len(here.Items), "release"))
+	}
 	if len(freezes) > 0 {
 		card.Text += ", and a freeze"
 		card.Tone = chat.Waiting
@@ -267,7 +270,7 @@ func (c *call) liveWords(ctx context.Context, env *playbooks.Environment, m *pla
 			}
 			version := live.Version
 			if version == "" {
-				version = "removed"
+				version = "nothing any more"
 			}
 			words = append(words, strings.TrimSpace(place.Target+" "+version))
 		}
@@ -276,7 +279,7 @@ func (c *call) liveWords(ctx context.Context, env *playbooks.Environment, m *pla
 }
 
 func (c *call) why(ctx context.Context) (chat.Card, error) {
-	run, err := c.meant(ctx, func(engine.View) bool { return true })
+	run, err := c.meant(ctx, "", func(engine.View) bool { return true })
 	if err != nil {
 		return chat.Card{}, err
 	}

@@ -57,16 +57,16 @@ func operateCommands() []command {
 }
 
 func (c *call) pause(ctx context.Context) (chat.Card, error) {
-	return c.simple(ctx, playbooks.CommandPause, func(v engine.View) bool { return v.Run.Paused == nil })
+	return c.simple(ctx, playbooks.CommandPause, "Everything is paused already.", func(v engine.View) bool { return v.Run.Paused == nil })
 }
 
 func (c *call) resume(ctx context.Context) (chat.Card, error) {
-	return c.simple(ctx, playbooks.CommandResume, func(v engine.View) bool { return v.Run.Paused != nil })
+	return c.simple(ctx, playbooks.CommandResume, "No run is paused.", func(v engine.View) bool { return v.Run.Paused != nil })
 }
 
 // simple is a command that needs to know no more than its run.
-func (c *call) simple(ctx context.Context, kind playbooks.CommandKind, fits func(engine.View) bool) (chat.Card, error) {
-	run, err := c.meant(ctx, fits)
+func (c *call) simple(ctx context.Context, kind playbooks.CommandKind, none string, fits func(engine.View) bool) (chat.Card, error) {
+	run, err := c.meant(ctx, none, fits)
 	if err != nil {
 		return chat.Card{}, err
 	}
@@ -118,7 +118,7 @@ func (c *call) abort(ctx context.Context) (chat.Card, error) {
 		text := fmt.Sprintf("Abort run %s to %s? Nothing has been changed yet.", run, v.Run.Environment)
 		if v.Run.Touched() {
 			done, total := effects(v.Run)
-			text = fmt.Sprintf("Abort run %s to %s? What runs is stopped, and what is deployed stays as it is: %d of %d steps.", run, v.Run.Environment, done, total)
+			text = fmt.Sprintf("Abort run %s to %s? It has done %d of %s. What runs is stopped, what is deployed stays.", run, v.Run.Environment, done, countOf(total, "step"))
 		}
 		card = c.confirmed(text, "Abort run "+run, "abort "+run+" "+yes)
 		if v.Run.Touched() && !v.Run.RollingBack {
@@ -130,7 +130,7 @@ func (c *call) abort(ctx context.Context) (chat.Card, error) {
 }
 
 func (c *call) retry(ctx context.Context) (chat.Card, error) {
-	run, err := c.meant(ctx, func(v engine.View) bool { return len(v.Run.StuckSteps()) > 0 })
+	run, err := c.meant(ctx, "No step has failed.", func(v engine.View) bool { return len(v.Run.StuckSteps()) > 0 })
 	if err != nil {
 		return chat.Card{}, err
 	}

@@ -53,10 +53,7 @@ func (c *call) outcome(v engine.View, cmd playbooks.Command) chat.Card {
 		}
 		return card
 	case playbooks.CommandRollback:
-		if r.RollingBack {
-			return chat.Card{Text: fmt.Sprintf("%s goes back: %s.%s", sentence(run), moduleMoves(r.Book.Playbook, 3), c.waits(v)), Tone: chat.Waiting}
-		}
-		return chat.Card{Text: sentence(run) + " goes back as soon as nothing runs any more.", Tone: chat.Waiting}
+		return c.goingBack(v)
 	case playbooks.CommandAnnotate:
 		return chat.Card{Text: "Noted in " + run + ".", Tone: chat.Good}
 	}
@@ -68,21 +65,38 @@ func (c *call) approved(v engine.View, cmd playbooks.Command) chat.Card {
 	if waits := c.waits(v); waits != "" {
 		return chat.Card{Text: text + waits, Tone: chat.Waiting}
 	}
+	if v.Run.Paused != nil {
+		return chat.Card{Text: text + " Everybody has agreed; it is paused.", Tone: chat.Waiting, Actions: buttons("resume " + v.Run.ID)}
+	}
 	return chat.Card{Text: text + " Everybody has agreed, it goes on.", Tone: chat.Good}
 }
 
 func (c *call) aborted(v engine.View) chat.Card {
-	card := chat.Card{Text: fmt.Sprintf("Run %s is aborted.", v.Run.ID), Tone: chat.Bad}
-	if !v.Run.Over() {
-		card.Text = fmt.Sprintf("Run %s is being aborted: what runs is stopped, nothing new begins.", v.Run.ID)
-	}
-	if v.Run.Touched() && !v.Run.RollingBack {
-		card.Text += " What is deployed stays as it is."
-		if v.Run.Over() {
-			card.Actions = buttons("rollback " + v.Run.ID)
-		}
-	} else if !v.Run.Touched() {
+	card := chat.Card{Text: fmt.Sprintf("Run %s is aborted: what runs is stopped, nothing new begins.", v.Run.ID), Tone: chat.Bad}
+	switch {
+	case !v.Run.Touched():
 		card.Text += " Nothing was changed."
+	case !v.Run.RollingBack:
+		card.Text += " What is deployed stays as it is."
+		card.Actions = buttons("rollback " + v.Run.ID)
+	}
+	return card
+}
+
+// goingBack says what a live run takes back, whether it has begun to or not.
+func (c *call) goingBack(v engine.View) chat.Card {
+	card := chat.Card{Text: fmt.Sprintf("Run %s goes back as soon as nothing runs any more", v.Run.ID), Tone: chat.Waiting}
+	back := v.Run.Book.Playbook
+	if !v.Run.RollingBack {
+		var err error
+		if back, err = playbooks.CompileRollback(v.Run); err != nil {
+			card.Text += "."
+			return card
+		}
+	}
+	card.Text += ": " + moduleMoves(back, 3) + "."
+	if len(back.Approvals) > 0 {
+		card.Text += " Somebody has to approve that first."
 	}
 	return card
 }

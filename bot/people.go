@@ -25,13 +25,14 @@ func (b *Bot) speaker(p *playbooks.Policy, handle string) string {
 	return id
 }
 
-// stranger is the answer to somebody who is not in the catalog.
+// stranger is the answer to somebody who is not in the catalog. It does not say
+// what there is to see.
 func (c *call) stranger() error {
 	return &playbooks.Refusal{
-		Rule:    "known-people-only",
-		Message: fmt.Sprintf("I do not know you, %s, so nothing is allowed. Somebody has to add you to the people of the configuration first", shortened(clean(c.line.From), 60)),
-		Who:     c.policy.Who(playbooks.VerbReload, ""),
-		Try:     []string{fmt.Sprintf("people: [{id: YOU, handles: {%s: %s}}], then catalog reload", c.b.o.System, shortened(clean(c.line.From), 60))},
+		Rule: "known-people-only",
+		Message: fmt.Sprintf("I do not know you, so nothing is allowed. In the configuration, somebody has to give you the handle %q in %q, and then say: catalog reload",
+			shortened(clean(c.line.From), 60), c.line.Via),
+		Who: c.policy.Who(playbooks.VerbReload, ""),
 	}
 }
 

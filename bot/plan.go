@@ -232,16 +232,17 @@ func (c *call) started(v engine.View) string {
 // waits says, as a sentence to add, whose approval a run waits for.
 func (c *call) waits(v engine.View) string {
 	for _, a := range v.Run.OpenApprovals() {
-		if wanted := wantedNow(v, a); len(wanted.missing) > 0 {
-			var names []string
-			for _, id := range wanted.people {
-				names = append(names, v.Policy.Name(id))
-			}
-			who := enumerate(names, 4, "or")
+		wanted := wantedNow(v, a)
+		var words []string
+		for i, rule := range wanted.missing {
+			who := enumerate(wanted.names[i], 4, "or")
 			if who == "" {
-				who = "nobody in the catalog may give it"
+				who = "nobody in the catalog may"
 			}
-			return fmt.Sprintf(" It waits for %s (%s).", ruleWords(wanted.missing), who)
+			words = append(words, fmt.Sprintf("%s (%s)", ruleWords([]playbooks.ApprovalRule{rule}), who))
+		}
+		if len(words) > 0 {
+			return fmt.Sprintf(" It waits for %s.", enumerate(words, len(words), "and"))
 		}
 	}
 	return ""

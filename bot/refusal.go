@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -60,69 +61,76 @@ func (c *call) byRule(r *playbooks.Refusal) chat.Card {
 		fields = append(fields, chat.Field{Name: "who could", Value: "nobody in the catalog"})
 	}
 	card.Sections = append(card.Sections, chat.Section{Fields: fields})
-	c.offer(&card, r.Try)
+	lines := slices.Clone(r.Try)
+	for i := range lines {
+		if c.command != nil && c.command.name == "release" {
+			lines[i] = strings.Replace(lines[i], "release …", c.phrase.String(), 1)
+		}
+	}
+	c.offer(&card, lines)
 	return card
 }
 
 // unplanned lists what keeps a request from becoming a plan.
 func (c *call) unplanned(e *playbooks.PlanError) chat.Card {
-	card := chat.Card{Tone: chat.Bad, Text: fmt.Sprintf("There is no plan yet: %s.", strings.TrimRight(onOneLine(firstProblem(e)), "."))}
-	var items []chat.Item
-	var missing []string
-	for _, p := range e.Problems {
-		item := chat.Item{Symbol: chat.SymbolFailed, Text: onOneLine(p.Message)}
-		switch p.Code {
-		case "missing-prerequisite":
-			item.Detail = "add " + enumerate(p.Offer, 5, "or")
-			missing = append(missing, p.Offer[:min(len(p.Offer), 1)]...)
-		case "nothing-to-release":
-		default:
-			if len(p.Offer) > 0 {
-				item.Detail = "try " + enumerate(p.Offer, 5, "or")
-			}
+	card := chat.Card{Text: fmt.Sprintf("There is no plan yet: %d things are in the way.", len(e.Problems)), Tone: chat.Bad}
+	if len(e.Problems) == 1 {
+		card.Text = "There is no plan yet: " + strings.TrimRight(onOneLine(e.Problems[0].String()), ".") + "."
+	} else {
+		section := chat.Section{}
+		for _, p := range e.Problems {
+			section.Items = append(section.Items, chat.Item{Symbol: chat.SymbolFailed, Text: onOneLine(p.String())})
 		}
-		items = append(items, item)
+		section.Items = atMost(section.Items, 10)
+		card.Sections = append(card.Sections, section)
 	}
-	if len(e.Problems) > 1 {
-		card.Text = fmt.Sprintf("There is no plan yet: %d things are in the way.", len(e.Problems))
-	}
-	if len(items) > 1 || items[0].Detail != "" {
-		card.Sections = append(card.Sections, chat.Section{Items: atMost(items, 10)})
-	}
-	c.offer(&card, c.replanned(e, missing))
+	c.offer(&card, c.replanned(e))
 	return card
 }
 
-func firstProblem(e *playbooks.PlanError) string {
-	if len(e.Problems) == 0 {
-		return "nobody knows why"
+// replanned returns the line with what was probably meant in place of what was
+// typed, and with what is missing added. Where several things could be meant of
+// one word, there are several lines.
+func (c *call) replanned(e *playbooks.PlanError) []string {
+	if c.command == nil || c.command.verb != playbooks.VerbView && c.command.verb != playbooks.VerbRelease {
+		return nil
 	}
-	return e.Problems[0].Message
-}
-
-// replanned returns the line with what was missing added, or with what was
-// probably meant in place of what was typed.
-func (c *call) replanned(e *playbooks.PlanError, missing []string) []string {
+	p := c.phrase
+	p.words = slices.Clone(p.words)
+	var missing []string
 	var lines []string
-	for _, p := range e.Problems {
-		for _, w := range c.phrase.words {
-			name, _, _ := strings.Cut(w.text, "@")
-			if p.Module == "" || name != p.Module || p.Code == "missing-prerequisite" {
+	for _, problem := range e.Problems {
+		if len(problem.Offer) == 0 {
+			return nil // one thing that nobody knows how to mend
+		}
+		if problem.Code == "missing-prerequisite" {
+			missing = append(missing, problem.Offer[0])
+			continue
+		}
+		for i, w := range p.words {
+			name, version, _ := strings.Cut(w.text, "@")
+			if strings.TrimSuffix(name, ",") != problem.Module {
 				continue
 			}
-			for _, offer := range p.Offer[:min(len(p.Offer), maxNear)] {
-				if !strings.Contains(offer, "@") {
-					offer += strings.TrimPrefix(w.text, name) // the version that was typed
+			for _, offer := range problem.Offer {
+				if version != "" && !strings.Contains(offer, "@") {
+					offer += "@" + version
 				}
-				lines = append(lines, c.phrase.with(w, offer))
+				lines = append(lines, p.with(w, offer))
+			}
+			p.words[i].text = problem.Offer[0]
+			if version != "" && !strings.Contains(problem.Offer[0], "@") {
+				p.words[i].text += "@" + version
 			}
 		}
 	}
-	if len(missing) > 0 && len(missing) == len(e.Problems) && len(c.phrase.words) > 1 {
-		first := c.phrase.words[1]
-		lines = append(lines, c.phrase.with(first, first.text+" "+strings.Join(missing, " ")))
+	if len(e.Problems) == 1 && len(missing) == 0 {
+		return lines
 	}
-	return lines
+	for _, name := range missing {
+		p.words = slices.Insert(p.words, 2, word{text: name})
+	}
+	return []string{p.String()}
 }
 
 // unclear shows a line that was not understood.
@@ -155,15 +163,17 @@ func (c *call) offer(card *chat.Card, lines []string) {
 		}
 	}
 	if len(words) > 0 {
-		card.Sections = append(card.Sections, chat.Section{Text: "What you can do: " + strings.Join(words[:min(len(words), maxOffers)], " | ")})
+		card.Sections = append(card.Sections, chat.Section{Text: "Type: " + strings.Join(words[:min(len(words), maxOffers)], " | ")})
 	}
 }
 
 // complete reports whether a line can be typed as it stands: it begins with a
-// command, and nothing in it waits to be filled in.
+// command, and nothing in it waits to be filled in. A yes that does not name the
+// plan is never offered: who presses it has seen nothing.
 func (c *call) complete(line string) bool {
 	p, err := parse(line)
-	if err != nil || len(p.words) == 0 || c.b.command(p.words[0].text) == nil || p.because && p.why() == "" {
+	if err != nil || len(p.words) == 0 || c.b.command(p.words[0].text) == nil || p.because && p.why() == "" ||
+		p.words[0].is("approve") && len(p.words) < 3 {
 		return false
 	}
 	for _, w := range p.words {

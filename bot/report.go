@@ -114,6 +114,15 @@ func (r *Reporters) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// Lag is for how long chat or tracker have not shown what is known.
+func (r *Reporters) Lag() time.Duration {
+	lag := time.Duration(0)
+	for _, l := range r.lanes {
+		lag = max(lag, l.agenda.lag())
+	}
+	return lag
+}
+
 // RunOf returns the run that a message, and with it its thread, is about.
 func (r *Reporters) RunOf(ctx context.Context, channel, thread string) (run string, ok bool) {
 	data, err := r.o.Logs.Get(ctx, threadKey(chat.Handle{Channel: channel, ID: thread}))
@@ -250,6 +259,7 @@ func (r *Reporters) attend(ctx context.Context, l *lane, d *desk) {
 		// Whatever was under way is found out by the next process.
 	case err != nil:
 		r.o.Log.Warn("a run could not be reported on; it is tried again", "run", d.run, "lane", l.name, "error", err)
+		d.undone = true
 		d.failures++
 		d.wait(time.Now().Add(patience(d.failures)))
 	case final:

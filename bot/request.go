@@ -238,7 +238,7 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 	}
 	card.Sections = append(card.Sections, p.answered(a, open)...)
 	if len(card.Actions) > 0 {
-		card.Text = fmt.Sprintf("%s. %s asks for %s: %s. Type: %s", card.Title, p.policy.Name(p.by), ruleWords(open.missing), moduleMoves(pb, 3), card.Actions[0].Command)
+		card.Text = fmt.Sprintf("%s. %s asks %s to agree: %s. Type: %s", card.Title, p.policy.Name(p.by), ruleWords(open.missing), moduleMoves(pb, 3), card.Actions[0].Command)
 	}
 	return card
 }

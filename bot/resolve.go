@@ -85,7 +85,11 @@ func (c *call) named(ctx context.Context) (string, error) {
 	}
 	err := c.view(ctx, w.text, func(engine.View) error { return nil })
 	if errors.Is(err, engine.ErrNoRun) {
-		return "", c.misspelt("run", w, c.b.o.Engine.OpenRuns())
+		u := c.misspelt("run", w, c.b.o.Engine.OpenRuns())
+		if len(u.try) == 0 {
+			u.try = []string{"history"}
+		}
+		return "", u
 	}
 	return w.text, err
 }
@@ -104,8 +108,9 @@ func (c *call) need(ctx context.Context) (string, error) {
 	return "", c.which(open)
 }
 
-// meant returns the run that is named, or else the only open one that fits.
-func (c *call) meant(ctx context.Context, fits func(engine.View) bool) (string, error) {
+// meant returns the run that is named, or else the only open one that fits. None
+// is what is said where several are open and none of them fits.
+func (c *call) meant(ctx context.Context, none string, fits func(engine.View) bool) (string, error) {
 	run, err := c.named(ctx)
 	if run != "" || err != nil {
 		return run, err
@@ -126,18 +131,26 @@ func (c *call) meant(ctx context.Context, fits func(engine.View) bool) (string, 
 			return "", err
 		}
 	}
-	if len(fitting) == 0 {
-		fitting = open // so that it is said why none of them fits
-	}
-	if len(fitting) == 1 {
+	switch {
+	case len(fitting) == 1:
 		return fitting[0].run, nil
+	case len(fitting) > 1 || len(open) == 0:
+		return "", c.which(fitting)
+	case len(open) == 1:
+		return open[0].run, nil // the rules say why it does not fit
 	}
-	return "", c.which(fitting)
+	u := &unclear{text: none}
+	for _, o := range open[:min(len(open), maxOffers)] {
+		u.items = append(u.items, o.item)
+		u.try = append(u.try, "why "+o.run)
+	}
+	return "", u
 }
 
 // candidate is an open run that a line could be about.
 type candidate struct {
 	run  string
+	plan playbooks.Digest
 	item chat.Item
 }
 
@@ -148,7 +161,7 @@ func (c *call) open(ctx context.Context) ([]candidate, error) {
 	var open []candidate
 	for _, id := range ids[:min(len(ids), maxOpen)] {
 		err := c.view(ctx, id, func(v engine.View) error {
-			open = append(open, candidate{id, runItem(v)})
+			open = append(open, candidate{id, v.Run.Book.Digest, runItem(v)})
 			return nil
 		})
 		var refusal *playbooks.Refusal
@@ -166,12 +179,16 @@ func (c *call) which(open []candidate) error {
 	}
 	u := &unclear{text: fmt.Sprintf("Which run? %d are open.", len(open))}
 	if len(open) == 1 {
-		u.text = "Which run? Please say it."
+		u.text = "Which run? Say its number."
 	}
 	verb := c.phrase.words[0]
 	for _, o := range open[:min(len(open), maxOffers)] {
 		u.items = append(u.items, o.item)
-		u.try = append(u.try, c.phrase.with(verb, verb.text+" "+o.run))
+		line := c.phrase.with(verb, verb.text+" "+o.run)
+		if c.command.name == "approve" {
+			line = fmt.Sprintf("approve %s %s", o.run, o.plan.Short()) // what is listed, and nothing else
+		}
+		u.try = append(u.try, line)
 	}
 	return u
 }

@@ -55,7 +55,7 @@ func (c *call) rollback(ctx context.Context) (chat.Card, error) {
 		return chat.Card{}, err
 	}
 	if len(back.Approvals) == 0 && !sure {
-		text := fmt.Sprintf("Roll back run %s in %s? Nobody else is asked there. Back goes %s.", run, back.Environment, moduleMoves(back, 5))
+		text := fmt.Sprintf("Roll back run %s in %s? Nobody else is asked. What goes back: %s.", run, back.Environment, moduleMoves(back, 5))
 		return c.confirmed(text, "Roll back run "+run, "rollback "+run+" "+yes), nil
 	}
 	return c.carryOut(ctx, cmd)

@@ -62,6 +62,10 @@ func (c *call) misspelt(kind string, w word, known []string) *unclear {
 	case len(near) > 0:
 		u.text += " Did you mean " + enumerate(near, maxNear, "or") + "?"
 		for _, name := range near {
+			if name == "help" && w.at == c.phrase.words[0].at {
+				u.try = append(u.try, name) // whatever comes after a greeting
+				continue
+			}
 			u.try = append(u.try, c.phrase.with(w, name))
 		}
 	case len(known) > 0:

@@ -73,15 +73,17 @@ func (c *call) names(group string) []string {
 }
 
 func (c *call) whoIn(env *playbooks.Environment) chat.Card {
-	card := chat.Card{Text: fmt.Sprintf("%s is asked before anything is released to %s.", sentence(c.askedIn(env)), env.Name)}
-	if env.Approvals != nil {
+	card := chat.Card{Text: fmt.Sprintf("Nobody is asked before a release to %s.", env.Name)}
+	switch {
+	case env.Approvals == nil:
+		card.Text = fmt.Sprintf("Nothing is released to %s before the configuration says who approves there.", env.Name)
+	case len(env.Approvals.Rules) > 0:
+		card.Text = fmt.Sprintf("Before a release to %s, %s have to agree.", env.Name, ruleWords(env.Approvals.Rules))
 		asked := chat.Section{Heading: "Who is asked"}
 		for _, rule := range env.Approvals.Rules {
 			asked.Items = append(asked.Items, chat.Item{Text: fmt.Sprintf("%d of %s", rule.Count, groupWords(rule.Group)), Detail: orNobody(c.names(rule.Group))})
 		}
-		if len(asked.Items) > 0 {
-			card.Sections = append(card.Sections, asked)
-		}
+		card.Sections = append(card.Sections, asked)
 	}
 	may := chat.Section{Heading: "Who may do what"}
 	for _, v := range verbWords {
@@ -109,7 +111,7 @@ func (c *call) whoWith(m *playbooks.Module) chat.Card {
 		env := &c.policy.Catalog().Environments[i]
 		if c.maySeePlace(env.Name, m.Name) == nil {
 			release.Items = append(release.Items, chat.Item{
-				Text: "to " + env.Name, Detail: fmt.Sprintf("%s; %s approves", orNobody(c.whoMay(playbooks.VerbRelease, env.Name, m.Name)), c.askedIn(env)),
+				Text: "to " + env.Name, Detail: fmt.Sprintf("%s; asked: %s", orNobody(c.whoMay(playbooks.VerbRelease, env.Name, m.Name)), c.askedIn(env)),
 			})
 		}
 	}
@@ -133,5 +135,5 @@ func (c *call) whoMayCommand(cmd *command) (chat.Card, error) {
 	for _, name := range environments {
 		section.Items = append(section.Items, chat.Item{Text: "in " + name, Detail: orNobody(c.whoMay(cmd.verb, name))})
 	}
-	return chat.Card{Text: fmt.Sprintf("Who may %s:", cmd.name), Sections: []chat.Section{section}, Footer: "Owners may have rights for their own modules: who MODULE"}, nil
+	return chat.Card{Text: fmt.Sprintf("Who may use %s:", cmd.name), Sections: []chat.Section{section}, Footer: "Owners may have rights for their own modules: who MODULE"}, nil
 }

@@ -175,22 +175,23 @@ func (r *Run) applyApproval(i int, step *Step, e *Event) error {
 		r.shown[e.Digest] = shown
 		r.Grants = append(r.Grants, Grant{Person: e.By, Step: e.Step, Digest: e.Digest, At: e.Time, Until: e.Until, Via: e.Via})
 	case EventUnapproved:
-		r.endGrants(e.Step, e.By, "taken back")
+		r.endGrants(e.Step, "taken back", func(g *Grant) bool { return g.Person == e.By })
 	case EventExpired:
-		r.endGrants(e.Step, e.Person, "expired")
+		// The person may have answered again since: that answer goes on.
+		r.endGrants(e.Step, "expired", func(g *Grant) bool { return g.Person == e.Person && !g.Until.After(e.Time) })
 	case EventRejected:
-		r.endGrants(e.Step, "", "rejected")
+		r.endGrants(e.Step, "rejected", func(*Grant) bool { return true })
 		r.set(i, Pending, e)
 		r.Steps[i].Message, r.Steps[i].By = e.Reason, e.By
 	}
 	return nil
 }
 
-// endGrants ends what person, or everybody, has said yes to at step.
-func (r *Run) endGrants(step, person, why string) {
+// endGrants ends the answers at step that match.
+func (r *Run) endGrants(step, why string, match func(*Grant) bool) {
 	for i := range r.Grants {
 		g := &r.Grants[i]
-		if g.Ended == "" && g.Step == step && (person == "" || g.Person == person) {
+		if g.Ended == "" && g.Step == step && match(g) {
 			g.Ended = why
 			r.doubt[step] = true
 		}

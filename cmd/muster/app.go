@@ -122,6 +122,13 @@ func (a *app) changed(run string) {
 	}
 }
 
+func (a *app) lag() float64 {
+	if a.reporters == nil {
+		return 0
+	}
+	return a.reporters.Lag().Seconds()
+}
+
 // Start lets everything work: first who watches the runs, then the runs, then
 // the doors.
 func (a *app) Start(ctx context.Context) {
@@ -307,6 +314,10 @@ func newRegistry(a *app, s *meteredStore) *prometheus.Registry {
 		a.census,
 		counter("muster_store_writes_total", "Transactions written to the store, or tried.", func() float64 { return float64(s.writes.Load()) }),
 		counter("muster_store_write_failures_total", "Transactions that failed, conflicts not counted.", func() float64 { return float64(s.failures.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "muster_report_lag_seconds",
+			Help: "For how long the chat or the tracker has not shown what is known.",
+		}, a.lag),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "muster_build_info",
 			Help:        "Always 1; the labels say which build this is.",

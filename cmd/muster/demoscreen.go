@@ -289,7 +289,7 @@ func (s *screen) View() string {
 		return ""
 	}
 	var b strings.Builder
-	board := s.drawBoards(max(s.height*3/5, 12))
+	board := s.drawBoards(max(s.height*2/3, 12))
 	lines := strings.Count(board, "\n")
 	s.tallest = max(s.tallest, lines)
 	b.WriteString(strings.Repeat("\n", 1+s.tallest-lines))
@@ -318,10 +318,14 @@ func (s *screen) drawBoards(most int) string {
 }
 
 // fit draws a board in so many lines at the most: as it is, or with a line for
-// each wave, or cut.
+// each wave, or without its buttons as well, or cut.
 func fit(c chat.Card, width, most int, color bool) string {
 	text := local.Render(c, width, color)
 	if strings.Count(text, "\n") > most {
+		text = squeezed(c, width, color)
+	}
+	if strings.Count(text, "\n") > most {
+		c.Actions = nil
 		text = squeezed(c, width, color)
 	}
 	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
@@ -381,7 +385,11 @@ func waveItem(s chat.Section) chat.Item {
 			break
 		}
 	}
-	if done := len(names) - len(open); done > 0 && len(open) > 0 {
+	done := len(names) - len(open)
+	switch {
+	case done > 2 && len(open) == 0:
+		item.Detail = fmt.Sprintf("all %d", done)
+	case done > 0 && len(open) > 0:
 		if item.Symbol == chat.SymbolPending {
 			item.Symbol = chat.SymbolRunning
 		}

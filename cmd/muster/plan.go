@@ -153,11 +153,17 @@ func configError(path string, err error) error {
 // problemText sets problems one below the other, with an empty line in between
 // where they have excerpts.
 func problemText(problems []configs.Problem) string {
-	texts := make([]string, len(problems))
+	var b strings.Builder
 	for i, p := range problems {
-		texts[i] = p.String()
+		switch {
+		case i > 0 && (p.Excerpt != "" || problems[i-1].Excerpt != ""):
+			b.WriteString("\n\n")
+		case i > 0:
+			b.WriteString("\n")
+		}
+		b.WriteString(p.String())
 	}
-	return strings.Join(texts, "\n\n")
+	return b.String()
 }
 
 func count(n int, one string) string {
@@ -179,10 +185,7 @@ func planError(config *configs.Config, err error) error {
 	if refused.Environment != "" {
 		title += " for " + strconv.Quote(refused.Environment)
 	}
-	if len(problems) > 1 {
-		title += ": " + count(len(problems), "problem")
-	}
-	return usageError{fmt.Errorf("%s\n\n%s", title, problemText(problems))}
+	return usageError{fmt.Errorf("%s: %s\n\n%s", title, count(len(problems), "problem"), problemText(problems))}
 }
 
 // located gives each problem of a plan its place in the configuration.

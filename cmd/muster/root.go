@@ -42,6 +42,7 @@ func (s said) Error() string { return "see above" }
 func run(args []string, s streams) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -77,10 +78,10 @@ func newRoot(s streams) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return misuse("%s: %w; see %s --help", c.CommandPath(), err, c.CommandPath())
+		return misuse("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newDemo(), newPlan(), newCheck(),
+		newDemo(), newPlan(), newCheck(), newServe(),
 		newAudit(), newHealth(), newVersion(),
 	)
 	return root
@@ -92,20 +93,21 @@ func noArguments(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if !c.HasSubCommands() {
-		return misuse("%s: takes no arguments, found %q; see %s --help", c.CommandPath(), args[0], c.CommandPath())
+		return misuse("%s takes no arguments, found %q; see %s --help", c.CommandPath(), args[0], c.CommandPath())
 	}
+	c.SuggestionsMinimumDistance = 2
 	hint := "see " + c.CommandPath() + " --help"
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean %s %s?", c.CommandPath(), strings.Join(near, " or "))
 	}
-	return misuse("%s: there is no command %q; %s", c.CommandPath(), args[0], hint)
+	return misuse("there is no command %q; %s", c.CommandPath()+" "+args[0], hint)
 }
 
 // required refuses a flag that was left out.
 func required(c *cobra.Command, flags ...string) error {
 	for _, name := range flags {
 		if f := c.Flags().Lookup(name); f.Value.String() == "" {
-			return misuse("%s: --%s is missing: %s; see %s --help", c.CommandPath(), name, f.Usage, c.CommandPath())
+			return misuse("--%s is missing: %s; see %s --help", name, f.Usage, c.CommandPath())
 		}
 	}
 	return nil

@@ -1,1 +1,220 @@
 package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/bot/web"
+	"github.com/muster-release/muster/configs"
+	"github.com/muster-release/muster/integrations/local"
+	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/store/bolt"
+)
+
+// serveOptions are what `muster serve` was told.
+type serveOptions struct {
+	config, data, listen string
+	// listening is called with the address once it is bound. Nil: nobody cares.
+	listening func(net.Addr)
+}
+
+func newServe() *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run for good",
+		Long: "Serve drives releases and answers over HTTP: /healthz, /readyz, /metrics, and\n" +
+			"POST /api/v1/commands for lines of the command language, by people with a token.\n\n" +
+			"SIGHUP reads the configuration again; a bad one is reported and changes nothing.\n" +
+			"SIGTERM ends everything in order. Every run goes on with the next start.",
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := required(c, "config"); err != nil {
+				return err
+			}
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			return serve(c.Context(), c.ErrOrStderr(), o, hup)
+		},
+	}
+	c.Flags().StringVar(&o.config, "config", "", "the configuration, a file or a folder")
+	c.Flags().StringVar(&o.data, "data", "", "where everything is kept; beats the configuration")
+	c.Flags().StringVar(&o.listen, "listen", "", "the address for HTTP; beats the configuration")
+	return c
+}
+
+// How long the parts of a shutdown may take.
+const drainTime = 10 * time.Second
+
+// serve runs until ctx ends. Each signal on reload reads the configuration again.
+func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan os.Signal) (err error) {
+	config, err := loadConfig(o.config)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(logTo, nil))
+	listener, err := listen(ctx, cmp.Or(o.listen, config.Server.Listen))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	source := &configSource{path: o.config}
+	source.current.Store(config)
+	a, err := openServer(ctx, cmp.Or(o.data, config.Server.Data), source, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Stop()) }()
+	server := web.NewServer(web.New(web.Options{
+		Ready: a.Ready, Execute: a.bot.Execute, Tokens: source.tokens, Metrics: a.metrics, Log: log,
+		Render: func(c chat.Card) string { return local.Render(c, plainWidth, false) },
+	}), log)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	a.Start(ctx)
+	log.Info("muster serves", "address", listener.Addr().String(), "version", thisBuild().Version, "open runs", len(a.engine.OpenRuns()))
+	if o.listening != nil {
+		o.listening(listener.Addr())
+	}
+	for {
+		select {
+		case <-reload:
+			if summary, err := a.Reload(ctx); err != nil {
+				log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
+			} else {
+				log.Info("the configuration is reloaded: " + summary)
+			}
+		case err := <-served:
+			return fmt.Errorf("serve: %w", err)
+		case <-ctx.Done():
+			log.Info("shutting down; every run goes on with the next start", "open runs", len(a.engine.OpenRuns()))
+			a.resumed.Store(false)
+			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+			defer cancel()
+			if err := server.Shutdown(drain); err != nil {
+				log.Warn("some requests were cut off", "error", err)
+				server.Close()
+			}
+			<-served
+			return nil
+		}
+	}
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("serve: the address %s is in use by another program: stop that one, or choose another with --listen", address)
+	case err != nil:
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	return l, nil
+}
+
+// openServer opens what the configuration asks for, and says what it does not
+// ask for: outside systems that are not configured do not exist.
+func openServer(ctx context.Context, dir string, source *configSource, log *slog.Logger) (a *app, err error) {
+	config := source.current.Load()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, misuse("serve: the data folder: %w", err)
+	}
+	s, err := bolt.Open(filepath.Join(dir, storeFile), bolt.Options{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	o := appOptions{Catalog: config.Catalog, Store: s, Log: log, Reload: source.reload}
+	defer func() {
+		if err != nil {
+			if o.World != nil {
+				o.World.Close()
+			}
+			s.Close()
+		}
+	}()
+	if config.Server.World == configs.WorldLocal {
+		if o.World, err = local.Open(filepath.Join(dir, worldFolder), local.Options{}); err != nil {
+			return nil, err
+		}
+		source.builds = o.World.Forge
+		if err := source.publish(config.Catalog); err != nil {
+			return nil, err
+		}
+		log.Warn("releases go to the embedded world: nothing real is touched", "setting", "server: world: local")
+	} else {
+		log.Warn("no deployer is configured: plans can be made, and a release stops at its first deployment")
+		log.Warn("no chat, tracker or forge is configured: commands come over HTTP alone, and nobody is told what happens")
+	}
+	if len(config.Server.Tokens) == 0 {
+		log.Warn("no token is configured under server: tokens: nobody can give commands")
+	}
+	return newApp(ctx, o)
+}
+
+// configSource is the configuration in force, and the way to a newer one.
+type configSource struct {
+	path    string
+	current atomic.Pointer[configs.Config]
+	builds  *local.Forge // of the embedded world; nil: there is none
+}
+
+func (s *configSource) tokens() []web.Token {
+	var tokens []web.Token
+	for _, t := range s.current.Load().Server.Tokens {
+		tokens = append(tokens, web.Token{Person: t.Person, Secret: t.Token.Reveal()})
+	}
+	return tokens
+}
+
+// reload reads the configuration again. After an error the old one is in force.
+func (s *configSource) reload() (*playbooks.Catalog, string, error) {
+	config, err := configs.Load(s.path)
+	if err != nil {
+		return nil, "", configError(s.path, err)
+	}
+	if err := s.publish(config.Catalog); err != nil {
+		return nil, "", err
+	}
+	before := s.current.Swap(config).Server
+	now := config.Server
+	c := config.Catalog
+	summary := fmt.Sprintf("%s, %s and %s are in force", count(len(c.Modules), "module"), count(len(c.Environments), "environment"), count(len(now.Tokens), "token"))
+	if before.Listen != now.Listen || before.Data != now.Data || before.World != now.World {
+		summary += "; a change of server: listen, data or world wants a restart"
+	}
+	return c, summary, nil
+}
+
+// publish lets the embedded forge have built what the catalog names.
+func (s *configSource) publish(c *playbooks.Catalog) error {
+	if s.builds == nil {
+		return nil
+	}
+	for i := range c.Modules {
+		m := &c.Modules[i]
+		if m.Version == "" {
+			continue
+		}
+		if err := s.builds.SetBuild(playbooks.BuildState{Module: m.Name, Version: m.Version, State: "passed"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster-release/muster/playbooks"
@@ -414,7 +415,8 @@ type View struct {
 	Now         time.Time
 }
 
-// View calls fn with the run as it is durably. Fn must not call the engine.
+// View calls fn with the run as it is durably. Fn must not call the engine, and
+// never runs after View has returned.
 func (e *Engine) View(ctx context.Context, run string, fn func(View) error) error {
 	r, err := e.runner(ctx, run)
 	if err != nil {
@@ -429,15 +431,18 @@ func (e *Engine) View(ctx context.Context, run string, fn func(View) error) erro
 			return fn(View{Run: ended, Environment: env, Policy: e.Policy(), Now: time.Now()})
 		})
 	}
-	reply := make(chan error, 1)
-	if !r.post(inspect{fn, reply}) {
+	reply, taken := make(chan error, 1), new(atomic.Bool)
+	if !r.post(inspect{fn, taken, reply}) {
 		return ErrStopped
 	}
 	select {
 	case err := <-reply:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		if taken.CompareAndSwap(false, true) {
+			return context.Cause(ctx)
+		}
+		return <-reply // fn has begun
 	}
 }
 

@@ -498,8 +498,7 @@ func TestLocksAndQueue(t *testing.T) {
 }
 
 func TestLimitIsSharedFairly(t *testing.T) {
-	var catalog *playbooks.Catalog
-	catalog = free(func(c *playbooks.Catalog) {
+	catalog := free(func(c *playbooks.Catalog) {
 		c.Environments[1].Limit = 2
 		c.Modules = nil
 		for i := range 12 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster-release/muster/playbooks"
@@ -45,6 +46,7 @@ type (
 	}
 	inspect struct {
 		fn    func(View) error
+		taken *atomic.Bool // set by whoever comes first: the loop, or a caller that gives up
 		reply chan<- error
 	}
 	forget struct{} // nobody asked for a while
@@ -206,7 +208,7 @@ func (r *runner) turn(batch []message) {
 func (r *runner) answerInspections(batch []message) {
 	for _, m := range batch {
 		i, ok := m.(inspect)
-		if !ok {
+		if !ok || !i.taken.CompareAndSwap(false, true) {
 			continue
 		}
 		if err := r.load(r.e.ctx); err != nil {

@@ -86,13 +86,13 @@ func (t *turn) advance() {
 			break
 		}
 	}
-	if quiet := (rest{Quiet: t.run.Quiet(), Wake: t.decision.Wake}); !t.run.Over() && quiet != t.r.rest {
-		if !quiet.Quiet {
-			quiet.Wake = time.Time{}
-		}
-		if quiet != t.r.rest {
-			t.rest = &quiet
-		}
+	now := rest{Quiet: t.run.Quiet()}
+	if now.Quiet {
+		now.Wake = t.decision.Wake
+	}
+	// In trouble it is written in any case, to find out whether that works again.
+	if !t.run.Over() && (now != t.r.rest || t.r.trouble != nil) {
+		t.rest = &now
 	}
 }
 
