@@ -12,10 +12,12 @@ import (
 	"github.com/muster-release/muster/playbooks/engine"
 )
 
+// askedPeople are those who may use a command that no verb is needed for.
+const askedPeople = "the people who are asked"
+
 func approveCommands() []command {
-	const asked = "the people who are asked"
 	return []command{{
-		name: "approve", also: []string{"lgtm"}, access: asked,
+		name: "approve", also: []string{"lgtm"}, access: askedPeople,
 		does:     "say yes to exactly what was shown",
 		usage:    []string{"approve [RUN] [DIGEST]"},
 		examples: []string{"approve 12", "approve 12 4f2a91c0"},
@@ -27,7 +29,7 @@ func approveCommands() []command {
 		examples: []string{"unapprove 12"},
 		run:      (*call).unapprove,
 	}, {
-		name: "reject", also: []string{"veto"}, access: asked + ", and whoever asked for the release",
+		name: "reject", also: []string{"veto"}, access: askedPeople + ", and whoever asked for the release",
 		does:     "say no; a run that has changed nothing ends",
 		usage:    []string{"reject [RUN] because REASON"},
 		examples: []string{"reject 12 because the load test failed"},

@@ -182,6 +182,7 @@ func (r *room) start() {
 			return "", errors.New("muster.yaml:3: there is no group \"lead\"")
 		},
 	})
+	e.Resume()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, run := range []func(context.Context) error{r.reporters.Run, r.bot.Run} {
@@ -191,7 +192,6 @@ func (r *room) start() {
 			}
 		})
 	}
-	e.Resume()
 	r.end = func() {
 		cancel()
 		running.Wait()

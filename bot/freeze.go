@@ -180,5 +180,9 @@ func (c *call) untilWords(t time.Time) string {
 	if t.IsZero() {
 		return "until somebody unfreezes it"
 	}
-	return "until " + t.In(c.now.Location()).Format("Mon 2 Jan 15:04 MST")
+	t = t.In(c.now.Location())
+	if t.Year() != c.now.Year() {
+		return "until " + t.Format("2 Jan 2006 15:04 MST")
+	}
+	return "until " + t.Format("Mon 2 Jan 15:04 MST")
 }

@@ -113,8 +113,7 @@ func (p phrase) String() string {
 // with is the line with another text in place of w, and without the word that
 // confirms: what was meant is for the person to say, and then to confirm.
 func (p phrase) with(w word, text string) string {
-	p.words = append([]word(nil), p.words...)
-	kept := p.words[:0]
+	var kept []word
 	for _, each := range p.words {
 		switch {
 		case each.at == w.at:

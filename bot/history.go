@@ -13,7 +13,7 @@ import (
 
 const (
 	historyRuns   = 12  // that are listed
-	historyDepth  = 500 // that are looked at to find them
+	historyDepth  = 200 // that are looked at to find them
 	historyEvents = 30  // of one run
 )
 

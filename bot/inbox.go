@@ -121,7 +121,10 @@ func (b *Bot) Run(ctx context.Context) error {
 		}
 	}
 	b.mu.Unlock()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("bot: read the inbox: %w", err)
 	}
 	b.sweepUntil(ctx)

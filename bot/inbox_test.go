@@ -265,3 +265,26 @@ func TestTwoPeopleOneHandle(t *testing.T) {
 		}
 	})
 }
+
+func TestReload(t *testing.T) {
+	inRoom(t, func(t *testing.T, r *room) {
+		tests := []struct {
+			name   string
+			reload func(context.Context) (string, error)
+			want   string
+			failed bool
+		}{
+			{"good", func(context.Context) (string, error) { return "3 modules", nil }, "The catalog is reloaded. 3 modules", false},
+			{"bad", func(context.Context) (string, error) { return "", errors.New("line 3") }, "the old one stays in force", false},
+			{"none", nil, "cannot read its configuration again", true},
+			{"broken", func(context.Context) (string, error) { panic("a mistake of ours") }, "went wrong inside Muster", true},
+		}
+		for _, test := range tests {
+			b := bot.New(bot.Options{Engine: r.engine, Logs: store.NewLogs(r.store), Chat: r.world.Chat, System: "chat", Reload: test.reload})
+			answer := b.Execute(t.Context(), bot.Line{By: "ann", Via: "chat", Text: "catalog reload"})
+			if !strings.Contains(answer.Card.Text, test.want) || (answer.Err != nil) != test.failed {
+				t.Errorf("%s: %q, %v", test.name, answer.Card.Text, answer.Err)
+			}
+		}
+	})
+}

@@ -313,7 +313,11 @@ func (c *call) whyCard(v engine.View, step string) chat.Card {
 		return chat.Card{Text: subject + " waits for nothing.", Tone: chat.Good}
 	}
 	times := calendar{c.now.Location(), v.Now}
-	card := chat.Card{Text: fmt.Sprintf("%s: %s.", subject, strings.TrimRight(onOneLine(waits[0].For), ".")), Tone: chat.Waiting}
+	first := onOneLine(waits[0].For)
+	if waits[0].Step != step {
+		first = strings.TrimSpace(waits[0].Step + " " + first)
+	}
+	card := chat.Card{Text: fmt.Sprintf("%s: %s.", subject, strings.TrimRight(first, "."))}
 	section := chat.Section{}
 	for _, w := range waits {
 		item := chat.Item{Symbol: chat.SymbolWaiting, Text: strings.TrimSpace(w.Step + " " + onOneLine(w.For))}
@@ -325,6 +329,7 @@ func (c *call) whyCard(v engine.View, step string) chat.Card {
 			details = append(details, "until "+times.clock(w.Until)+" at the latest")
 		}
 		if len(w.Who) > 0 {
+			card.Tone = chat.Waiting // for somebody, not just for time to pass
 			details = append(details, "ask "+enumerate(w.Who, 6, "or"))
 		}
 		item.Detail = strings.Join(details, "; ")

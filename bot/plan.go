@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/muster-release/muster/bot/chat"
@@ -212,6 +213,7 @@ func (c *call) release(ctx context.Context) (chat.Card, error) {
 // sayWhy asks for the reason that a line lacks.
 func (c *call) sayWhy(to string) error {
 	p := c.phrase
+	p.words = slices.DeleteFunc(slices.Clone(p.words), func(w word) bool { return w.is(yes) })
 	p.because, p.reason = true, "REASON"
 	return &unclear{text: fmt.Sprintf("To %s, say why. Nothing was done.", to), try: []string{p.String()}}
 }

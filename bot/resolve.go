@@ -16,6 +16,9 @@ const maxOpen = 50
 
 // environment finds the environment that a word names.
 func (c *call) environment(w word) (*playbooks.Environment, error) {
+	if w.text == "" {
+		return nil, c.misused("Which environment? There is %s.", enumerate(c.environments(), 8, "and"))
+	}
 	if env := c.policy.Environment(w.text); env != nil {
 		return env, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
@@ -122,7 +123,7 @@ func (c *call) whoWith(m *playbooks.Module) chat.Card {
 func (c *call) whoMayCommand(cmd *command) (chat.Card, error) {
 	if cmd.verb == "" {
 		card := chat.Card{Text: fmt.Sprintf("%s is for %s.", sentence(cmd.name), cmd.access)}
-		if len(c.environments()) > 0 {
+		if strings.HasPrefix(cmd.access, askedPeople) && len(c.environments()) > 0 {
 			card.Sections = append(card.Sections, chat.Section{Text: "Who that is: who " + enumerate(c.environments(), 4, "or")})
 		}
 		return card, nil
