@@ -43,7 +43,7 @@ func (r *Run) apply(e *Event) error {
 		r.Paused = nil
 	case EventAborting:
 		if e.Rollback {
-			r.WantsBack = true
+			r.WantsBack, r.Aborting = true, nil
 		} else {
 			r.Aborting, r.WantsBack = halt(e), false
 		}

@@ -81,7 +81,7 @@ func (f *Freeze) refusal(p *Policy, environment string) *Refusal {
 	}
 	until := "until somebody unfreezes it"
 	if !f.Until.IsZero() {
-		until = "until " + f.Until.Format("Mon 2 Jan 15:04 MST")
+		until = "until " + f.Until.UTC().Format("Mon 2 Jan 2006 15:04 MST")
 	}
 	name := f.Module
 	if name == "" {

@@ -156,13 +156,24 @@ func (p *Policy) May(person string, verb Verb, environment string, modules ...st
 		what = "here"
 	}
 	if missing[0] != "" {
-		what = fmt.Sprintf("with %s in %s", abridge(missing, 3), environment)
+		what = fmt.Sprintf("%s in %s", abridge(missing, 3), environment)
 	}
 	return &Refusal{
 		Rule:    "may-" + string(verb),
-		Message: fmt.Sprintf("%s may not %s %s", p.Name(person), verb, what),
+		Message: fmt.Sprintf("%s may not %s %s", p.Name(person), verb.words(), what),
 		Who:     p.who(verb, environment, missing),
 	}
+}
+
+// words is how a sentence says the verb.
+func (v Verb) words() string {
+	switch v {
+	case VerbRollback:
+		return "roll back"
+	case VerbView:
+		return "see"
+	}
+	return string(v)
 }
 
 func (p *Policy) granted(person string, verb Verb, environment, module string) bool {

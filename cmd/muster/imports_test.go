@@ -28,7 +28,7 @@ type importRule struct {
 var importRules = []importRule{
 	// The domain and the store: pure, and strangers to each other.
 	{"playbooks", []string{"github.com/Masterminds/semver/v3"}, nil},
-	{"playbooks/engine", []string{"playbooks", "playbooks/steps", "store"}, []string{"store/...", "integrations/local"}},
+	{"playbooks/engine", []string{"playbooks", "playbooks/steps", "store"}, []string{"store/...", "integrations/local", "go.etcd.io/bbolt"}},
 	{"playbooks/...", []string{"playbooks", "golang.org/x/sync/errgroup"}, []string{"playbooks/...", "integrations/local"}},
 	{"store", nil, []string{"store/..."}},
 	{"store/bolt", []string{"store", "store/internal/...", "go.etcd.io/bbolt/..."}, []string{"store/storetest"}},
@@ -39,7 +39,7 @@ var importRules = []importRule{
 	// The bot knows the engine and ports, never who is behind them.
 	{"bot/chat", nil, nil},
 	{"bot/web", []string{"bot", "bot/chat", "playbooks", "playbooks/engine", "github.com/prometheus/client_golang/..."}, []string{"playbooks/...", "store/..."}},
-	{"bot", []string{"bot/chat", "playbooks", "playbooks/engine", "playbooks/steps", "store", "github.com/agext/levenshtein", "golang.org/x/sync/errgroup"}, []string{"store/...", "integrations/local"}},
+	{"bot", []string{"bot/chat", "playbooks", "playbooks/engine", "playbooks/steps", "store", "github.com/agext/levenshtein", "golang.org/x/sync/errgroup"}, []string{"store/...", "integrations/local", "configs"}},
 
 	{"configs", []string{"playbooks", "github.com/goccy/go-yaml/...", "github.com/agext/levenshtein", "github.com/Masterminds/semver/v3"}, nil},
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,13 +52,13 @@ func tamper(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // muster is the command line of this very binary, as another process.
-func muster(t *testing.T, args ...string) *exec.Cmd {
+func muster(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Args[0] = "muster" // what testscript.Main goes by
 	return cmd
 }

@@ -127,7 +127,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	for _, o := range open {
-		e.runners[o.Run] = &runner{e: e, id: o.Run, space: e.space(o.Environment), rest: o.Rest}
+		e.runners[o.Run] = &runner{e: e, id: o.Run, space: e.space(o.Environment), before: o.Rest, rest: o.Rest}
 	}
 	return e, nil
 }
@@ -137,8 +137,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 func (e *Engine) Resume() {
 	now := time.Now()
 	for _, r := range e.all() {
-		if r.rest.Quiet && (r.rest.Wake.IsZero() || now.Before(r.rest.Wake)) {
-			r.sleepUntil(r.rest.Wake)
+		if r.before.Quiet && (r.before.Wake.IsZero() || now.Before(r.before.Wake)) {
+			r.sleepUntil(r.before.Wake)
 			continue
 		}
 		r.post(tick{})

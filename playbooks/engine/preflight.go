@@ -89,7 +89,7 @@ func (r *runner) unchanged(ctx context.Context, run *playbooks.Run) (steps.Repor
 			continue
 		}
 		for _, live := range facts.Live {
-			if live.Module == s.Module && live.Target == s.Target && live.Environment == run.Environment && live.Version != s.From {
+			if live.Module == s.Module && live.Target == s.Target && live.Environment == run.Environment && live.Version != s.From && live.Version != s.Version {
 				moved = append(moved, fmt.Sprintf("%s is at %s, not at %s", s.Module, live.Version, s.From))
 			}
 		}

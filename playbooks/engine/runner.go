@@ -16,9 +16,10 @@ import (
 // runner owns one run that is not over. Whoever wants something of the run posts
 // a message; a loop takes them, and ends when there are none left.
 type runner struct {
-	e     *Engine
-	id    string
-	space *space
+	e      *Engine
+	id     string
+	space  *space
+	before rest // how it waited when the engine was opened
 
 	mu     sync.Mutex
 	inbox  []message
