@@ -43,7 +43,7 @@ type appOptions struct {
 }
 
 // app is Muster without a front end: the engine, the bot and the reporters,
-// wired to each other and to the outside. Use New, Start and Stop in that order.
+// wired to each other and to the outside. Use newApp, Start and Stop in that order.
 type app struct {
 	o         appOptions
 	logs      *store.Logs

@@ -52,7 +52,7 @@ func openDemo(ctx context.Context, f demoFlags) (*demo, error) {
 		return nil, err
 	}
 	if f.killAt != "" {
-		if options.Intercept, err = suicide(f.killAt); err != nil {
+		if options.Intercept, err = killSelf(f.killAt); err != nil {
 			return nil, err
 		}
 	}
@@ -229,10 +229,10 @@ func (d *demo) seed() error {
 	return nil
 }
 
-// suicide makes the process kill itself at the n-th of certain points: between
+// killSelf makes the process kill itself at the n-th of certain points: between
 // an intent and its effect, between an effect and its recorded outcome, or
 // between a post and its saved handle. It is for the test that kills Muster.
-func suicide(where string) (func(context.Context, local.Call) error, error) {
+func killSelf(where string) (func(context.Context, local.Call) error, error) {
 	point, number, _ := strings.Cut(where, ":")
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || !slices.Contains([]string{"intent", "effect", "post"}, point) {

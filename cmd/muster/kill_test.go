@@ -19,9 +19,9 @@ import (
 
 // What TestKill must have done before it is content.
 const (
-	killsWanted      = 600
-	killsWantedPoint = 10
-	mostDemos        = 60
+	killsWanted      = 100
+	killsWantedPoint = 20
+	mostDemos        = 20
 	killSpeed        = "400"
 )
 
