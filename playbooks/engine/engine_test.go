@@ -464,6 +464,7 @@ func TestRollbackOfARunThatIsOver(t *testing.T) {
 		if got := l.deployed()[3:]; !slices.Equal(got, []string{"rollback web v0.9.0", "rollback api v0.9.0", "rollback db v0.9.0"}) {
 			t.Errorf("the cluster did %q", got)
 		}
+		l.until(l.release("dev", "production", "db@v5.0.0"), done, 10*time.Minute)
 		again, err := l.engine.Start(l.t.Context(), playbooks.Command{Kind: playbooks.CommandStart, By: "dev", Digest: pb.Digest})
 		if err != nil {
 			t.Fatal(err)

@@ -127,22 +127,29 @@ func (s *space) viewErr(ctx context.Context, fn func(*playbooks.EnvironmentState
 // unlimited stands for an environment without a limit.
 const unlimited = 1 << 30
 
-// room is how many steps with an effect the run may begin now. Others that came
-// before it and got nothing are served first, one step each. The lock is held.
-func (s *space) room(run string, limit int) int {
+// room is how many steps with an effect the run may begin now. While others want
+// more too it is one in a turn, and those who came before it are served first. The
+// lock is held.
+func (s *space) room(run string, limit int, began bool) int {
 	if limit <= 0 {
 		return unlimited
 	}
 	for _, n := range s.effects {
 		limit -= n
 	}
-	for _, other := range s.starved {
-		if other == run {
-			break
+	share := limit
+	if slices.ContainsFunc(s.starved, func(other string) bool { return other != run }) {
+		share = 1
+		if began {
+			share = 0
 		}
-		limit--
 	}
-	return max(limit, 0)
+	if at := slices.Index(s.starved, run); at >= 0 {
+		limit -= at
+	} else {
+		limit -= len(s.starved)
+	}
+	return max(min(limit, share), 0)
 }
 
 // account notes, at the end of a turn, whether the run has given room back since
@@ -162,7 +169,7 @@ func (s *space) account(run string, before int, began, starved bool) (nudge []st
 	if at < 0 && starved {
 		s.starved = append(s.starved, run)
 	}
-	if !freed {
+	if !freed && !(began && starved) {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(s.starved), func(other string) bool { return other == run })

@@ -76,7 +76,7 @@ func (t *turn) advance() {
 	}
 	for t.err == nil {
 		t.space.effects[t.run.ID] = t.run.Effects()
-		t.decision = playbooks.Advance(t.run, t.space.state, t.policy, t.now, t.space.room(t.run.ID, limit))
+		t.decision = playbooks.Advance(t.run, t.space.state, t.policy, t.now, t.space.room(t.run.ID, limit, t.began()))
 		if len(t.decision.Run) == 0 && len(t.decision.Env) == 0 {
 			break
 		}
