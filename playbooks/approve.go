@@ -174,6 +174,14 @@ func (p *Policy) missing(r *Run, a *Approval, given []Grant) []ApprovalRule {
 	return missing
 }
 
+// modulesOf returns the modules whose rights a command about one step needs.
+func (r *Run) modulesOf(s *Step) []string {
+	if s.Module == "" {
+		return r.moduleNames()
+	}
+	return []string{s.Module}
+}
+
 func (r *Run) moduleNames() []string {
 	book := r.Forward().Book
 	names := make([]string, len(book.Modules))

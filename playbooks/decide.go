@@ -44,7 +44,18 @@ func DecideStart(book *Book, env *EnvironmentState, p *Policy, cmd Command, now 
 	if len(modules) == 0 {
 		return Decision{}, &Refusal{Rule: "something-to-do", Message: "there is nothing to release; nothing was started"}
 	}
-	if e := p.Environment(book.Environment); e.Approvals == nil && verb == VerbRelease {
+	if size := lockSize(book.Places()); size > maxLocks {
+		return Decision{}, &Refusal{
+			Rule:    "one-transaction",
+			Message: fmt.Sprintf("%d places at once are too many to lock as one; nothing was started", len(book.Places())),
+			Try:     []string{"release fewer modules at a time"},
+		}
+	}
+	e := p.Environment(book.Environment)
+	if e == nil {
+		return Decision{}, p.noEnvironment(book.Environment)
+	}
+	if e.Approvals == nil && verb == VerbRelease {
 		return Decision{}, &Refusal{
 			Rule:    "approvals-decided",
 			Message: fmt.Sprintf("environment %q says nothing about approvals, so nothing is released there", e.Name),
@@ -93,6 +104,18 @@ func (f *Freeze) refusal(p *Policy, environment string) *Refusal {
 		Who:     p.Who(VerbFreeze, environment),
 		Try:     []string{"unfreeze " + name, "release … override because REASON"},
 	}
+}
+
+// maxLocks is how many bytes the places of one release may have, so that taking
+// them all is one transaction of the store.
+const maxLocks = 900 << 10
+
+func lockSize(places []Place) int {
+	size := 0
+	for _, p := range places {
+		size += len(p.Environment) + len(p.Target) + len(p.Module) + 48 // names of fields
+	}
+	return size
 }
 
 func needsReason(what string) *Refusal {
@@ -366,9 +389,17 @@ func (c *deciding) abort() (Decision, error) {
 	return one(c.event(EventAborting, ""))
 }
 
-// step finds the step that the command names.
-func (c *deciding) step() (*Step, *Progress, error) {
+// step finds the step that the command names, if the person has verb for its
+// module, or for all modules where it is nobody's own.
+func (c *deciding) step(verb Verb) (*Step, *Progress, error) {
 	step := c.r.Book.Lookup(c.cmd.Step)
+	if step != nil {
+		if refusal := c.p.May(c.cmd.By, verb, c.r.Environment, c.r.modulesOf(step)...); refusal != nil {
+			return nil, nil, refusal
+		}
+	} else if refusal := c.may(verb); refusal != nil {
+		return nil, nil, refusal
+	}
 	if step == nil {
 		refusal := &Refusal{Rule: "known-step", Message: fmt.Sprintf("run %s has no step %q", c.r.ID, c.cmd.Step)}
 		for _, stuck := range c.r.StuckSteps() {
@@ -380,15 +411,18 @@ func (c *deciding) step() (*Step, *Progress, error) {
 }
 
 func (c *deciding) retry() (Decision, error) {
-	if refusal := c.may(VerbOperate); refusal != nil {
-		return Decision{}, refusal
-	}
 	if c.r.Aborting != nil {
 		return c.refuse("not-aborting", "run %s is being aborted; nothing is retried", c.r.ID)
 	}
 	var d Decision
 	if c.cmd.Step == "" {
+		if refusal := c.may(VerbOperate); refusal != nil {
+			return Decision{}, refusal
+		}
 		for _, step := range c.r.stepsIn(Failing) {
+			if len(d.Run) == maxEvents {
+				break // the rest with the next retry
+			}
 			d.Run = append(d.Run, c.event(EventRetried, step.ID))
 		}
 		if d.Empty() {
@@ -396,7 +430,7 @@ func (c *deciding) retry() (Decision, error) {
 		}
 		return d, nil
 	}
-	step, progress, err := c.step()
+	step, progress, err := c.step(VerbOperate)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -422,10 +456,7 @@ func (c *deciding) unknownFirst(step *Step) *Refusal {
 }
 
 func (c *deciding) skip() (Decision, error) {
-	if refusal := c.may(VerbSkip); refusal != nil {
-		return Decision{}, refusal
-	}
-	step, progress, err := c.step()
+	step, progress, err := c.step(VerbSkip)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -446,10 +477,7 @@ func (c *deciding) skip() (Decision, error) {
 }
 
 func (c *deciding) confirm() (Decision, error) {
-	if refusal := c.may(VerbSkip); refusal != nil {
-		return Decision{}, refusal
-	}
-	step, progress, err := c.step()
+	step, progress, err := c.step(VerbSkip)
 	if err != nil {
 		return Decision{}, err
 	}

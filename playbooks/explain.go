@@ -173,7 +173,7 @@ func (x *explaining) stuck(s *Step) {
 	switch {
 	case p.State == Unknown:
 		refusal := (&deciding{r: x.r, p: x.p}).unknownFirst(s)
-		w.For, w.Who, w.Words = refusal.Message, x.who(VerbSkip), refusal.Try
+		w.For, w.Who, w.Words = refusal.Message, x.p.who(VerbSkip, x.r.Environment, x.r.modulesOf(s)), refusal.Try
 		if p.Message != "" {
 			w.For += " (" + p.Message + ")"
 		}
@@ -181,17 +181,29 @@ func (x *explaining) stuck(s *Step) {
 		w.For, w.Until = fmt.Sprintf("attempt %d failed (%s) and is repeated", p.Attempt, p.Message), p.RetryAt
 	default:
 		w.For = fmt.Sprintf("failed at attempt %d: %s", p.Attempt, p.Message)
-		w.Who = x.who(VerbOperate)
+		w.Who = x.p.who(VerbOperate, x.r.Environment, x.r.modulesOf(s))
 		w.Words = []string{fmt.Sprintf("retry %s %s", x.r.ID, s.ID)}
-		if !x.r.RollingBack && x.r.Touched() {
+		if !x.r.RollingBack && !x.r.WantsBack && x.r.Touched() {
 			w.Words = append(w.Words, "rollback "+x.r.ID)
 		}
-		if s.Kind != StepPreflight {
-			w.Words = append(w.Words, fmt.Sprintf("skip %s %s because REASON", x.r.ID, s.ID))
-		}
 		w.Words = append(w.Words, "abort "+x.r.ID)
+		x.add(w)
+		x.passOver(s)
+		return
 	}
 	x.add(w)
+}
+
+// passOver explains the way past a failed step, which fewer people may take.
+func (x *explaining) passOver(s *Step) {
+	who := x.p.who(VerbSkip, x.r.Environment, x.r.modulesOf(s))
+	if s.Kind == StepPreflight || len(who) == 0 {
+		return
+	}
+	x.add(Wait{
+		Step: s.ID, For: "whoever knows better may pass over it", Since: x.r.Progress(s.ID).Since,
+		Who: who, Words: []string{fmt.Sprintf("skip %s %s because REASON", x.r.ID, s.ID)},
+	})
 }
 
 func (x *explaining) running(s *Step) {

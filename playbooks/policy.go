@@ -134,8 +134,10 @@ func (p *Policy) May(person string, verb Verb, environment string, modules ...st
 			Try:     []string{"add the person to `people:` in the configuration"},
 		}
 	}
-	if environment != "" && p.environments[environment] == nil {
-		return &Refusal{Rule: "known-environment", Message: fmt.Sprintf("there is no environment %q", environment), Try: p.environmentNames()}
+	// What runs in an environment that has gone from the catalog can still be
+	// stopped by those whose rights do not depend on it.
+	if environment != "" && p.environments[environment] == nil && (verb == VerbRelease || verb == VerbFreeze || verb == VerbView) {
+		return p.noEnvironment(environment)
 	}
 	var missing []string
 	if len(modules) == 0 {
@@ -163,6 +165,10 @@ func (p *Policy) May(person string, verb Verb, environment string, modules ...st
 		Message: fmt.Sprintf("%s may not %s %s", p.Name(person), verb.words(), what),
 		Who:     p.who(verb, environment, missing),
 	}
+}
+
+func (p *Policy) noEnvironment(name string) *Refusal {
+	return &Refusal{Rule: "known-environment", Message: fmt.Sprintf("there is no environment %q", name), Try: p.environmentNames()}
 }
 
 // words is how a sentence says the verb.

@@ -117,11 +117,11 @@ func (a *attempt) do(c call) {
 	order, e := a.order, a.r.e
 	e.spawn(func() {
 		out := outcome{a: a, call: c}
+		call := e.port(c, order)
 		if a.step.Kind == playbooks.StepPreflight && c != callStop {
-			out.report, out.err = a.r.preflight(order)
-		} else {
-			out.report, out.err = e.call(c, order)
+			call = func(ctx context.Context) (steps.Report, error) { return a.r.preflight(ctx, order) }
 		}
+		out.report, out.err = e.guard(order, call)
 		a.r.post(out)
 	})
 }
@@ -132,13 +132,25 @@ type broken struct{ value any }
 func (b broken) Error() string   { return fmt.Sprintf("the step's code broke: %v", b.value) }
 func (b broken) Permanent() bool { return true }
 
-// call calls a port with a time limit. A panic comes back as an error: it fails
-// the step, never the program.
-func (e *Engine) call(c call, o steps.Order) (report steps.Report, err error) {
-	runner := e.o.Runners[o.Action]
-	if runner == nil {
-		return report, broken{fmt.Sprintf("nothing carries out steps of kind %q", o.Action)}
+// port returns the call of the port that carries out an order.
+func (e *Engine) port(c call, o steps.Order) func(context.Context) (steps.Report, error) {
+	return func(ctx context.Context) (report steps.Report, err error) {
+		runner := e.o.Runners[o.Action]
+		switch {
+		case runner == nil:
+			return report, broken{fmt.Sprintf("nothing carries out steps of kind %q", o.Action)}
+		case c == callStart:
+			return runner.Start(ctx, o)
+		case c == callLook:
+			return runner.Look(ctx, o)
+		}
+		return report, runner.Stop(ctx, o)
 	}
+}
+
+// guard makes a call with a time limit. A panic comes back as an error: it
+// fails the step, never the program.
+func (e *Engine) guard(o steps.Order, call func(context.Context) (steps.Report, error)) (report steps.Report, err error) {
 	ctx, cancel := context.WithTimeoutCause(e.ctx, e.o.Timing.Call, fmt.Errorf("no answer within %v", e.o.Timing.Call))
 	defer cancel()
 	defer func() {
@@ -147,19 +159,18 @@ func (e *Engine) call(c call, o steps.Order) (report steps.Report, err error) {
 			err = broken{v}
 		}
 	}()
-	switch c {
-	case callStart:
-		report, err = runner.Start(ctx, o)
-	case callLook:
-		report, err = runner.Look(ctx, o)
-	case callStop:
-		err = runner.Stop(ctx, o)
+	report, err = call(ctx)
+	if err == nil && len(report.Status) > maxStatus {
+		err = broken{fmt.Sprintf("it wants to remember %d bytes, and %d are the most", len(report.Status), maxStatus)}
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 	}
 	return report, err
 }
+
+// maxStatus is how much a step may ask to be handed back.
+const maxStatus = 16 << 10
 
 func permanent(err error) bool {
 	var p interface{ Permanent() bool }
@@ -177,7 +188,7 @@ func retryAfter(err error) (time.Duration, bool) {
 // outcome decides what a port's answer, or its silence, means for the step.
 func (t *turn) outcome(m outcome) {
 	a := m.a
-	if t.r.attempts[a.order.Step] != a {
+	if t.run.Over() || t.r.attempts[a.order.Step] != a {
 		return // of an attempt that is settled
 	}
 	p := t.run.Progress(a.order.Step)
@@ -210,10 +221,14 @@ func (t *turn) outcome(m outcome) {
 func (t *turn) erred(a *attempt, p *playbooks.Progress, m outcome) {
 	wait, again := retryAfter(m.err)
 	switch {
+	case a.halt != "" && !a.step.Kind.HasEffect():
+		t.fail(a, p, steps.Report{Message: a.halt}, true, -1)
 	case again && m.call == callStart:
 		t.fail(a, p, steps.Report{Message: m.err.Error()}, true, wait)
 	case again:
-		a.lookAfter(wait)
+		if !t.overdue(a, p) {
+			a.lookAfter(wait)
+		}
 	case errors.Is(m.err, steps.ErrCannotLook) || permanent(m.err) && m.call == callLook && a.step.Kind.HasEffect():
 		t.emit(playbooks.EventUnknown, a, steps.Report{Message: m.err.Error()})
 	case permanent(m.err):
@@ -222,6 +237,9 @@ func (t *turn) erred(a *attempt, p *playbooks.Progress, m outcome) {
 		t.fail(a, p, steps.Report{Message: m.err.Error()}, !errors.As(m.err, &b), -1)
 	default:
 		// Nothing is known of the effect. Look, ever less often, until the time is over.
+		if m.call == callStart && a.step.Kind.HasEffect() {
+			t.emit(playbooks.EventNoted, a, steps.Report{Status: p.Status, Message: fmt.Sprintf("the answer was lost (%v); it is looked up, and nothing is repeated", m.err)})
+		}
 		if a.report.Message != m.err.Error() {
 			a.report.Message, t.progress = m.err.Error(), true
 		}
@@ -250,6 +268,9 @@ func (t *turn) reported(a *attempt, p *playbooks.Progress, report steps.Report) 
 		}
 		if report.Message == "" {
 			report.Message = "it was never begun"
+		}
+		if wait < 0 && p.Absents > 0 {
+			report.Message = fmt.Sprintf("it was sent %d times and never arrived: %s", p.Absents+1, report.Message)
 		}
 		t.fail(a, p, report, true, wait)
 	default:

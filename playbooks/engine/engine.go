@@ -300,7 +300,14 @@ func (e *Engine) Start(ctx context.Context, cmd playbooks.Command) (run string, 
 	answer := e.record.create(run, book, cmd.Cause, decision.Run)
 	s.unlock()
 	if err := <-answer; err != nil {
-		return "", notSaved(err)
+		// The answer may have been lost, and the run may be there.
+		exists, readErr := e.record.exists(ctx, run)
+		switch {
+		case readErr != nil:
+			return "", fmt.Errorf("it is not known whether run %s was saved; ask for its status before you try again: %w", run, errors.Join(err, readErr))
+		case !exists:
+			return "", notSaved(err)
+		}
 	}
 	r := &runner{e: e, id: run, space: s}
 	e.mu.Lock()

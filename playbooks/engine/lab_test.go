@@ -27,6 +27,9 @@ type lab struct {
 	wrap    map[playbooks.StepKind]func(steps.Runner) steps.Runner
 	engine  *engine.Engine
 	causes  int
+
+	deployer steps.Deployer // nil: the world's cluster
+	changed  func(run string)
 }
 
 // shop is a small catalog: web needs api, api needs db; two people may approve.
@@ -61,8 +64,12 @@ func newLab(t testing.TB, catalog *playbooks.Catalog, options local.Options) *la
 }
 
 func (l *lab) ports() steps.Ports {
+	deployer := l.deployer
+	if deployer == nil {
+		deployer = l.world.Cluster
+	}
 	return steps.Ports{
-		Deployers: map[string]steps.Deployer{"": l.world.Cluster},
+		Deployers: map[string]steps.Deployer{"": deployer},
 		Gates:     map[string]steps.Gater{"pipeline": l.world.Forge},
 		Jobs:      l.world.Forge,
 		Notify:    announced{},
@@ -97,7 +104,7 @@ func (l *lab) open() error {
 	}
 	e, err := engine.Open(context.Background(), engine.Options{
 		Logs: store.NewLogs(l.store), Runners: runners, Facts: l.ports().Facts(l.world.Forge),
-		Policy: playbooks.NewPolicy(l.catalog), Timing: l.timing,
+		Policy: playbooks.NewPolicy(l.catalog), Timing: l.timing, Changed: l.changed,
 	})
 	if err != nil {
 		return err

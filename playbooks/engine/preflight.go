@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,9 +15,7 @@ import (
 // comes out, the run goes on with that, and what changed is asked again.
 //
 // It runs outside the loop and touches nothing of the run but what never changes.
-func (r *runner) preflight(o steps.Order) (steps.Report, error) {
-	ctx, cancel := context.WithTimeoutCause(r.e.ctx, r.e.o.Timing.Call, errors.New("collecting the facts took too long"))
-	defer cancel()
+func (r *runner) preflight(ctx context.Context, o steps.Order) (steps.Report, error) {
 	run, err := r.e.record.load(ctx, r.id)
 	if err != nil {
 		return steps.Report{}, err
@@ -49,7 +46,7 @@ func (r *runner) preflight(o steps.Order) (steps.Report, error) {
 		return steps.Report{Phase: steps.Succeeded, Message: "nothing has changed since the plan"}, nil
 	}
 	pb.Request = run.Book.Request
-	r.keep(adopt{from: run.Book.Digest}, pb)
+	r.keep(adopt{from: run.Book.Digest, attempt: o.Attempt}, pb)
 	changed := playbooks.Diff(run.Book.Playbook, pb).String()
 	return steps.Report{Phase: steps.Running, Message: "the world has changed since the plan:\n" + changed}, nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type runner struct {
 	attempts map[string]*attempt
 	trouble  error // why the last append failed
 	failures int   // appends that failed in a row
+	large    bool  // the last one was too large: one message a turn until it works
 }
 
 // message is what can come in for a run.
@@ -52,10 +54,11 @@ type (
 	}
 	forget struct{} // nobody asked for a while
 	adopt  struct { // go on with a playbook that was compiled meanwhile
-		book *playbooks.Book
-		from playbooks.Digest // the one it was compiled from
-		back bool             // it is a rollback
-		err  error            // it could not be compiled
+		book    *playbooks.Book
+		from    playbooks.Digest // the one it was compiled from
+		attempt int              // the preflight's, which found that the world has changed
+		back    bool             // it is a rollback
+		err     error            // it could not be compiled
 	}
 )
 
@@ -105,18 +108,18 @@ func (r *runner) stopTimers() {
 	if r.idle != nil {
 		r.idle.Stop()
 	}
-	for _, a := range r.attempts {
-		a.stopTimer()
-	}
 }
 
 // maxBatch is how many messages one turn takes at the most.
-const maxBatch = 64
+const maxBatch = 32
 
 func (r *runner) loop() {
 	for {
 		r.mu.Lock()
 		n := min(len(r.inbox), maxBatch)
+		if r.large {
+			n = min(n, 1)
+		}
 		batch := slices.Clone(r.inbox[:n])
 		r.inbox = slices.Delete(r.inbox, 0, n)
 		if n == 0 {
@@ -127,6 +130,13 @@ func (r *runner) loop() {
 		r.mu.Unlock()
 		r.turn(batch)
 	}
+}
+
+// putBack returns messages that did not fit into a turn to the front of the inbox.
+func (r *runner) putBack(batch []message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inbox = slices.Insert(r.inbox, 0, batch...)
 }
 
 // load brings the run into memory. Steps that had started are looked up.
@@ -150,12 +160,22 @@ func (r *runner) load(ctx context.Context) error {
 			a.lookAfter(0)
 		}
 	}
+	if run.Aborting != nil || run.WantsBack {
+		r.stopAttempts()
+	}
 	return nil
+}
+
+// stopAttempts asks all running work to end.
+func (r *runner) stopAttempts() {
+	for _, id := range slices.Sorted(maps.Keys(r.attempts)) {
+		r.attempts[id].stop("stopped on request")
+	}
 }
 
 // turn takes a batch of messages through deciding, saving and acting.
 func (r *runner) turn(batch []message) {
-	defer r.answerInspections(batch)
+	defer func() { r.answerInspections(batch) }()
 	if !slices.ContainsFunc(batch, func(m message) bool { _, only := m.(inspect); return !only }) {
 		return
 	}
@@ -170,7 +190,12 @@ func (r *runner) turn(batch []message) {
 	}
 	t := &turn{r: r, run: r.run, space: r.space, policy: policy, now: time.Now(), expect: r.run.Len, spaceLen: r.space.state.Len}
 	before := r.space.effects[r.id]
-	for _, m := range batch {
+	for i, m := range batch {
+		if t.full() {
+			r.putBack(batch[i:])
+			batch = batch[:i]
+			break
+		}
 		t.take(m)
 	}
 	t.advance()
@@ -195,7 +220,7 @@ func (r *runner) turn(batch []message) {
 			r.unsaved(batch, err)
 			return
 		}
-		r.saved(t)
+		nudge = append(nudge, r.saved(t)...)
 	}
 	t.act()
 	r.e.nudge(nudge)
@@ -220,33 +245,43 @@ func (r *runner) answerInspections(batch []message) {
 		for id, a := range r.attempts {
 			reports[id] = a.report
 		}
+		if r.run.Quiet() && len(r.attempts) == 0 {
+			r.forgetLater()
+		}
 		i.reply <- r.space.viewErr(r.e.ctx, func(env *playbooks.EnvironmentState) error {
 			return i.fn(View{Run: r.run, Environment: env, Policy: r.e.Policy(), Reports: reports, Trouble: r.trouble, Now: time.Now()})
 		})
 	}
 }
 
-// saved ends a time of trouble.
-func (r *runner) saved(t *turn) {
+// saved ends a time of trouble, and returns the runs that may have missed
+// something in it.
+func (r *runner) saved(t *turn) (nudge []string) {
 	if t.rest != nil {
 		r.rest = *t.rest
 	}
 	if r.trouble != nil {
 		r.e.o.Log.Info("saving works again", "run", r.id)
+		nudge = r.space.waiting()
 	}
-	r.trouble, r.failures = nil, 0
+	r.trouble, r.failures, r.large = nil, 0, false
+	return nudge
 }
 
 // unsaved deals with a turn that could not be read or made durable. Memory goes back to what
 // the log says; people are told that their command came to nothing, unless the log
 // has it after all; outcomes of steps are kept and tried again.
 func (r *runner) unsaved(batch []message, err error) {
-	r.e.o.Log.Error("a run could not be saved; it stands still until it can", "run", r.id, "error", err)
+	r.e.o.Log.Error("a run could not be read or saved; it stands still until it can", "run", r.id, "error", err)
 	r.run = nil
 	r.trouble = err
+	r.large = errors.Is(err, store.ErrTooLarge)
 	wait := r.e.o.Timing.backoff(r.failures)
 	r.failures++
 	reloaded := r.load(r.e.ctx) == nil
+	if reloaded {
+		r.space.recount(r.id, r.run.Effects())
+	}
 	var again []message
 	for _, m := range batch {
 		switch m := m.(type) {
@@ -256,12 +291,18 @@ func (r *runner) unsaved(batch []message, err error) {
 			} else {
 				m.reply <- notSaved(err)
 			}
-		case outcome, adopt:
+		case outcome:
 			again = append(again, m)
-		}
+		} // what was compiled meanwhile is compiled again, from the world as it is then
+	}
+	r.e.o.Changed(r.id)
+	if reloaded && r.run.Over() {
+		// The append that ended the run was stored after all.
+		r.end()
+		r.e.nudge(r.space.waiting())
+		return
 	}
 	again = append(again, tick{})
-	r.e.o.Changed(r.id)
 	if errors.Is(err, store.ErrClosed) || r.e.ctx.Err() != nil {
 		return
 	}
@@ -290,6 +331,10 @@ func (r *runner) end() {
 	r.closed = true
 	r.mu.Unlock()
 	r.stopTimers()
+	for _, a := range r.attempts {
+		a.stopTimer()
+	}
+	clear(r.attempts)
 }
 
 // compileRollback compiles and keeps the playbook that undoes the run, off the

@@ -175,6 +175,28 @@ func (s *space) account(run string, before int, began, starved bool) (nudge []st
 	return slices.DeleteFunc(slices.Clone(s.starved), func(other string) bool { return other == run })
 }
 
+// recount notes what a run has in flight, as the log has it.
+func (s *space) recount(run string, effects int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if effects == 0 {
+		delete(s.effects, run)
+	} else {
+		s.effects[run] = effects
+	}
+}
+
+// waiting returns the runs that wait for room or for locks.
+func (s *space) waiting() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	runs := slices.Clone(s.starved)
+	if s.state != nil {
+		runs = append(runs, s.queued()...)
+	}
+	return runs
+}
+
 // queued returns the runs that wait for locks. The lock is held.
 func (s *space) queued() []string {
 	var runs []string

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ type turn struct {
 
 	events   []playbooks.Event
 	env      []playbooks.Event
+	bytes    int                // of what ports said
 	decision playbooks.Decision // the last one of advance
 	replies  []func()
 	looks    []*attempt // attempts to look at again
@@ -35,6 +35,10 @@ func (t *turn) apply(d playbooks.Decision) {
 	for _, e := range d.Run {
 		if t.err == nil {
 			t.err = t.run.Apply(e)
+		}
+		t.bytes += len(e.Message) + len(e.Status)
+		for _, evidence := range e.Evidence {
+			t.bytes += len(evidence.Text) + len(evidence.Link)
 		}
 	}
 	for _, e := range d.Env {
@@ -66,27 +70,40 @@ func (t *turn) take(m message) {
 	}
 }
 
-// maxTurn is how many events a turn decides before it saves them.
-const maxTurn = 48
+// A turn decides so many events, or events with so many bytes of what ports said,
+// before it saves them: an append has to stay within store.MaxTxnOps and
+// store.MaxTxnBytes, with what the last message and the last Advance add.
+const (
+	maxTurn      = 40
+	maxTurnBytes = 256 << 10
+)
+
+// full reports whether the turn has decided enough.
+func (t *turn) full() bool { return len(t.events)+len(t.env) >= maxTurn || t.bytes >= maxTurnBytes }
 
 func (t *turn) advance() {
 	limit := 0
 	if env := t.policy.Environment(t.run.Environment); env != nil {
 		limit = env.Limit
+	} else {
+		limit = t.run.Book.Limit // the environment is in the catalog no more
 	}
+	more := false
 	for t.err == nil {
+		if more = t.full(); more {
+			t.replies = append(t.replies, func() { t.r.post(tick{}) })
+			break
+		}
 		t.space.effects[t.run.ID] = t.run.Effects()
 		t.decision = playbooks.Advance(t.run, t.space.state, t.policy, t.now, t.space.room(t.run.ID, limit, t.began()))
 		if len(t.decision.Run) == 0 && len(t.decision.Env) == 0 {
 			break
 		}
 		t.apply(t.decision)
-		if len(t.events) >= maxTurn {
-			t.replies = append(t.replies, func() { t.r.post(tick{}) })
-			break
-		}
 	}
-	now := rest{Quiet: t.run.Quiet()}
+	t.space.effects[t.run.ID] = t.run.Effects()
+	// Quiet runs wait for a person or a clock alone; others are looked at after a restart.
+	now := rest{Quiet: t.run.Quiet() && !more && !t.decision.Rollback && !t.decision.Starved && !t.run.WantsBack && (!t.run.Queued || t.run.Locked)}
 	if now.Quiet {
 		now.Wake = t.decision.Wake
 	}
@@ -124,9 +141,7 @@ func (t *turn) act() {
 		case playbooks.EventStarted:
 			t.r.begin(e)
 		case playbooks.EventAborting:
-			for _, id := range slices.Sorted(maps.Keys(t.r.attempts)) {
-				t.r.attempts[id].stop("stopped on request")
-			}
+			t.r.stopAttempts()
 		case playbooks.EventSucceeded, playbooks.EventFailed, playbooks.EventUnknown, playbooks.EventSkipped:
 			delete(t.r.attempts, e.Step)
 		case playbooks.EventAdopted:
@@ -160,6 +175,9 @@ func (t *turn) act() {
 func (t *turn) adopt(m adopt) {
 	if t.run.Over() || t.run.Book.Digest != m.from {
 		return
+	}
+	if p := t.run.Progress("preflight"); !m.back && (p == nil || p.State != playbooks.Running || p.Attempt != m.attempt || t.run.Effects() > 0) {
+		return // it comes too late: another look has settled the matter
 	}
 	event := playbooks.Event{Time: t.now, Type: playbooks.EventAdopted, Rollback: m.back}
 	switch {

@@ -3,6 +3,7 @@ package steps
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -35,14 +36,14 @@ func (p Ports) Facts(builds Builds) func(context.Context, *playbooks.Catalog, pl
 			facts.Known = append(facts.Known, e.Name)
 			for _, m := range wanted {
 				for _, place := range c.Places(e, m) {
-					group.Go(func() error { return f.live(ctx, m, place) })
+					group.Go(safely(func() error { return f.live(ctx, m, place) }))
 				}
 			}
 		}
 		if builds != nil {
 			for _, ref := range request.Modules {
 				if ref.Version != "" {
-					group.Go(func() error { return f.build(ctx, builds, ref) })
+					group.Go(safely(func() error { return f.build(ctx, builds, ref) }))
 				}
 			}
 		}
@@ -51,6 +52,18 @@ func (p Ports) Facts(builds Builds) func(context.Context, *playbooks.Catalog, pl
 		}
 		f.sort()
 		return facts, nil
+	}
+}
+
+// safely turns a panic of a port into an error; the group would let it end the program.
+func safely(f func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = missing{fmt.Errorf("a port broke while it was asked: %v", v)}
+			}
+		}()
+		return f()
 	}
 }
 
