@@ -47,8 +47,8 @@ type board struct {
 	r     *playbooks.Run
 	issue string
 	card  chat.Card
-	stuck map[string]playbooks.Wait // what Explain says of steps that failed or are unknown
-	waits []playbooks.Wait          // what it says of the rest, but for steps that simply run
+	stuck map[string][]playbooks.Wait // what Explain says of steps that failed or are unknown
+	waits []playbooks.Wait            // what it says of the rest, but for steps that simply run
 }
 
 func (b *board) sort(w playbooks.Wait) {
@@ -59,9 +59,9 @@ func (b *board) sort(w playbooks.Wait) {
 			return
 		case p.State == playbooks.Unknown, p.State == playbooks.Failing && p.RetryAt.IsZero():
 			if b.stuck == nil {
-				b.stuck = make(map[string]playbooks.Wait)
+				b.stuck = make(map[string][]playbooks.Wait)
 			}
-			b.stuck[s.ID] = w
+			b.stuck[s.ID] = append(b.stuck[s.ID], w)
 			return
 		}
 	}
@@ -71,7 +71,7 @@ func (b *board) sort(w playbooks.Wait) {
 // runTitle names a run: what it is and where.
 func runTitle(r *playbooks.Run) string {
 	if ownRollback(r) {
-		return fmt.Sprintf("Rollback %s in %s", r.ID, r.Environment)
+		return fmt.Sprintf("Rollback %s of release %s in %s", r.ID, r.Book.RollbackRun, r.Environment)
 	}
 	return fmt.Sprintf("Release %s → %s", r.ID, r.Environment)
 }
@@ -125,11 +125,11 @@ func (b *board) head() {
 	done, total := effects(b.r)
 	b.card.Title = runTitle(b.r) + ": " + statusOf(b.r)
 	b.card.Tone = toneOf(b.r)
-	b.card.Progress = &chat.Progress{Done: done, Total: total, Label: "steps"}
-	if left := b.left(); left > 0 {
-		b.card.Progress.Label += ", about " + briefly(left) + " to go"
+	b.card.Progress = &chat.Progress{Done: done, Total: total, Label: plural(total, "change")}
+	b.card.Text = fmt.Sprintf("%s, %d of %s", b.card.Title, done, countOf(total, "change"))
+	if left := b.left(); left >= time.Second {
+		b.card.Progress.Label += " · about " + briefly(left) + " to go"
 	}
-	b.card.Text = fmt.Sprintf("%s, %d of %d steps", b.card.Title, done, total)
 	if b.Trouble != nil {
 		b.card.Tone = chat.Bad
 		b.card.Text += ". It cannot be saved just now, so nothing new begins"
@@ -138,8 +138,8 @@ func (b *board) head() {
 		b.card.Text += ". " + b.stuckTitle(stuck[0])
 	}
 	if len(b.waits) > 0 && len(b.stuck) == 0 {
-		b.card.Text += ". " + b.waitWords(b.waits[0])
-		if words := typing(b.waits[0]); words != "" {
+		b.card.Text += ". " + sentence(waitWords(b.View, b.waits[0]))
+		if words := advice(b.waits[0]); words != "" {
 			b.card.Text += ". " + words
 		}
 	}
@@ -250,12 +250,12 @@ func (b *board) stuckTitle(s *playbooks.Step) string {
 func (b *board) failures() {
 	stuck := b.r.StuckSteps()
 	for _, s := range stuck[:min(len(stuck), boardFailures)] {
-		p, w := b.r.Progress(s.ID), b.stuck[s.ID]
+		p := b.r.Progress(s.ID)
 		var text []string
 		if p.Message != "" {
 			text = append(text, onOneLine(p.Message))
 		}
-		if words := typing(w); words != "" && !b.r.Over() {
+		if words := advice(b.stuck[s.ID]...); words != "" && !b.r.Over() {
 			text = append(text, words)
 		}
 		b.section(chat.Section{Heading: b.stuckTitle(s), Text: strings.Join(text, "\n"), Code: excerpt(p.Evidence)})
@@ -269,31 +269,10 @@ func (b *board) failures() {
 	}
 }
 
-// typing says who types what to unblock something.
-func typing(w playbooks.Wait) string {
-	words := strings.Join(w.Words, " | ")
-	if len(w.Who) > 0 && words != "" {
-		return enumerate(w.Who, 6, "or") + ": " + words
-	}
-	return words
-}
-
-// waitWords is what Explain says as a sentence of its own.
-func (b *board) waitWords(w playbooks.Wait) string {
-	s := b.r.Book.Lookup(w.Step)
-	switch {
-	case s == nil:
-		return sentence(w.For)
-	case s.Kind == playbooks.StepApproval, s.Kind == playbooks.StepLock:
-		return "It " + w.For
-	}
-	return sentence(stepWords(s)) + " " + w.For
-}
-
 func (b *board) waiting() {
 	var items []chat.Item
 	for _, w := range b.waits {
-		item := chat.Item{Symbol: chat.SymbolWaiting, Text: onOneLine(b.waitWords(w)), Detail: typing(w)}
+		item := chat.Item{Symbol: chat.SymbolWaiting, Text: sentence(waitWords(b.View, w)), Detail: advice(w)}
 		if !w.Until.IsZero() {
 			item.Text += ", at " + b.clock(w.Until)
 		}
@@ -359,7 +338,11 @@ func moduleStates(r *playbooks.Run) map[string]chat.Symbol {
 		case playbooks.Unknown:
 			s.unknown++
 		case playbooks.Failing:
-			s.failed++
+			if r.Steps[i].RetryAt.IsZero() {
+				s.failed++
+			} else {
+				s.waiting++ // it is tried again by itself
+			}
 		case playbooks.Running:
 			if step.Kind == playbooks.StepGate {
 				s.waiting++
@@ -407,6 +390,9 @@ func (b *board) modules() {
 		return
 	}
 	chain := len(book.Waves) == len(book.Modules) // a heading above each module says nothing
+	if b.r.RollingBack && !b.r.Over() && !chain && len(book.Waves) > 1 {
+		b.section(chat.Section{Text: "Each module goes back as soon as all that rests on it has, whatever its wave."})
+	}
 	s := chat.Section{}
 	for i, wave := range book.Waves {
 		if i == 0 || !chain {
@@ -415,7 +401,7 @@ func (b *board) modules() {
 		for _, name := range wave {
 			item := chat.Item{Symbol: states[name], Text: name}
 			if m := book.Planned(name); m != nil {
-				item.Detail = versionMove(m, b.r.RollingBack)
+				item.Detail = m.Move()
 			}
 			s.Items = append(s.Items, item)
 		}

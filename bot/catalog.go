@@ -26,8 +26,8 @@ func catalogCommands() []command {
 	}, {
 		name: "who", verb: playbooks.VerbView,
 		does:     "who may do what, and who is asked",
-		usage:    []string{"who ENV|MODULE|COMMAND"},
-		examples: []string{"who production", "who cart", "who rollback"},
+		usage:    []string{"who ENV|MODULE|COMMAND|RUN"},
+		examples: []string{"who production", "who cart", "who rollback", "who 12"},
 		run:      (*call).who,
 	}}
 }
@@ -42,73 +42,6 @@ func (c *call) oneModule() (*playbooks.Module, error) {
 		return nil, err
 	}
 	return c.module(w)
-}
-
-// manyVersions is how many versions are listed.
-const manyVersions = 10
-
-func (c *call) versions(ctx context.Context) (chat.Card, error) {
-	m, err := c.oneModule()
-	if err != nil {
-		return chat.Card{}, err
-	}
-	where := make(map[string][]string) // version → places
-	var live []string
-	for i := range c.policy.Catalog().Environments {
-		env := &c.policy.Catalog().Environments[i]
-		if c.maySeePlace(env.Name, m.Name) != nil {
-			continue
-		}
-		err := c.b.o.Engine.Environment(ctx, env.Name, func(state *playbooks.EnvironmentState) {
-			for _, place := range c.policy.Catalog().Places(env, m) {
-				if l, ok := state.Live[place]; ok && l.Version != "" {
-					name := strings.TrimSpace(env.Name + " " + place.Target)
-					where[l.Version] = append(where[l.Version], name)
-					live = append(live, fmt.Sprintf("%s has %s", name, l.Version))
-				}
-			}
-		})
-		if err != nil {
-			return chat.Card{}, err
-		}
-	}
-	card := chat.Card{Text: m.Name + ": Muster has not released it yet."}
-	if len(live) > 0 {
-		card.Text = fmt.Sprintf("%s: %s.", m.Name, enumerate(live, 4, "and"))
-	}
-	if c.b.o.Builds == nil {
-		return card, nil
-	}
-	builds, err := c.b.o.Builds.Versions(ctx, m.Name, manyVersions)
-	if err != nil {
-		return chat.Card{}, fmt.Errorf("versions of %q: %w", m.Name, err)
-	}
-	if len(builds) == 0 {
-		card.Text += " No builds of it are known."
-		return card, nil
-	}
-	section := chat.Section{Heading: "Built, the newest first"}
-	for _, build := range builds {
-		item := chat.Item{Symbol: buildSymbol(build.State), Text: build.Version, Detail: build.State}
-		if places := where[build.Version]; len(places) > 0 {
-			item.Detail += ", live in " + enumerate(places, 4, "and")
-		}
-		section.Items = append(section.Items, item)
-	}
-	card.Sections = append(card.Sections, section)
-	return card, nil
-}
-
-func buildSymbol(state string) chat.Symbol {
-	switch state {
-	case "passed":
-		return chat.SymbolDone
-	case "failed":
-		return chat.SymbolFailed
-	case "running":
-		return chat.SymbolRunning
-	}
-	return chat.SymbolUnknown
 }
 
 func (c *call) catalog(ctx context.Context) (chat.Card, error) {
@@ -195,23 +128,4 @@ func (c *call) moduleCard(m *playbooks.Module) chat.Card {
 	}
 	card.Actions = buttons("versions "+m.Name, "status "+m.Name)
 	return card
-}
-
-// reload reads the configuration again. Whoever may is decided by the old one.
-func (c *call) reload(ctx context.Context) (chat.Card, error) {
-	if refusal := c.policy.May(c.line.By, playbooks.VerbReload, ""); refusal != nil {
-		return chat.Card{}, refusal
-	}
-	if c.b.o.Reload == nil {
-		return chat.Card{}, &unclear{text: "This Muster cannot read its configuration again. Start it anew."}
-	}
-	summary, err := c.b.o.Reload(ctx)
-	if err != nil {
-		// Not an error of the line: what it says is the answer.
-		return chat.Card{
-			Text: "The catalog was not reloaded; the old one stays in force.", Tone: chat.Bad,
-			Sections: []chat.Section{{Code: shortened(err.Error(), 2000)}},
-		}, nil
-	}
-	return chat.Card{Text: "The catalog is reloaded. " + sentence(summary), Tone: chat.Good}, nil
 }

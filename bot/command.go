@@ -53,7 +53,27 @@ func (c *call) unknownCommand(w word) error {
 
 // misused is the answer to a line that its command cannot read.
 func (c *call) misused(format string, parts ...any) error {
-	return &unclear{text: fmt.Sprintf(format, parts...), usage: c.command.usage, examples: c.command.examples}
+	return &unclear{text: fmt.Sprintf(format, parts...), usage: c.command.usage, examples: c.examples(c.command)}
+}
+
+// examples are a command's examples with names that the speaker knows. They are
+// written for a catalog with a cart, a redis and production.
+func (c *call) examples(cmd *command) []string {
+	var pairs []string
+	rename := func(name string, known []string, at int) {
+		if len(known) > 0 && !slices.Contains(known, name) {
+			pairs = append(pairs, name, known[min(at, len(known)-1)])
+		}
+	}
+	modules, environments := c.modules(), c.environments()
+	rename("cart", modules, 0)
+	rename("redis", modules, 1)
+	rename("production", environments, len(environments)-1)
+	renamed := make([]string, len(cmd.examples))
+	for i, line := range cmd.examples {
+		renamed[i] = strings.NewReplacer(pairs...).Replace(line)
+	}
+	return renamed
 }
 
 // noMore refuses words that the command has no use for: what was not understood
@@ -73,9 +93,12 @@ type unclear struct {
 	try      []string // whole lines
 	usage    []string
 	examples []string
+	err      error // what it is for programs; nil: a line that was not understood
 }
 
 func (u *unclear) Error() string { return u.text }
+
+func (u *unclear) Unwrap() error { return u.err }
 
 // Permanent reports that the same line comes to nothing again.
 func (u *unclear) Permanent() bool { return true }

@@ -52,9 +52,18 @@ func parse(line string) (phrase, error) {
 			p.because, p.reason = true, strings.TrimSpace(p.line[at:])
 			break
 		}
-		p.words = append(p.words, w)
+		if len(p.words) > 0 || !w.addresses() {
+			p.words = append(p.words, w)
+		}
 	}
 	return p, nil
+}
+
+// addresses reports whether w, at the beginning of a line, only says whom it is for:
+// /muster, @muster or muster, as people are used to from other chats.
+func (w word) addresses() bool {
+	name := strings.TrimRight(strings.TrimLeft(w.text, "/@"), ":,")
+	return w.quote == 0 && strings.EqualFold(name, "muster")
 }
 
 // firstWord cuts the first word off a text that begins with one. A quote that

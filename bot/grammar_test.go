@@ -29,6 +29,11 @@ func TestParse(t *testing.T) {
 		{"status\x1b[31m\tcart\r\n", []string{"status", "[31m", "cart"}, ""},
 		{"status\u202e cart\u00a0x", []string{"status", "cart", "x"}, ""},
 		{"status \xff", []string{"status", "\uFFFD"}, ""},
+		{"/muster plan all to staging", []string{"plan", "all", "to", "staging"}, ""},
+		{"@Muster: why 1", []string{"why", "1"}, ""},
+		{"muster", nil, ""},
+		{"muster muster note 1 muster said so", []string{"note", "1", "muster", "said", "so"}, ""},
+		{`"muster" status`, []string{"muster", "status"}, ""},
 	}
 	for _, test := range tests {
 		p, err := parse(test.line)

@@ -38,7 +38,7 @@ func (c *call) help(context.Context) (chat.Card, error) {
 		Text: fmt.Sprintf("%s: %s.", cmd.name, cmd.does),
 		Sections: []chat.Section{
 			{Code: strings.Join(cmd.usage, "\n")},
-			{Heading: "For example", Code: strings.Join(cmd.examples, "\n")},
+			{Heading: "For example", Code: strings.Join(c.examples(cmd), "\n")},
 			{Fields: []chat.Field{{Name: "for", Value: cmd.whoseWords()}}},
 		},
 		Actions: buttons("who " + cmd.name),

@@ -91,7 +91,7 @@ func releaseIssue(v engine.View, zone *time.Location) steps.Issue {
 	}
 	for _, w := range b.waits[:min(len(b.waits), boardWaits)] {
 		if len(w.Who) > 0 || w.Step == "lock" {
-			state = append(state, b.waitWords(w)+".")
+			state = append(state, sentence(waitWords(v, w))+".")
 		}
 	}
 	issue.Description = strings.Join(state, "\n")
@@ -210,7 +210,7 @@ func (r *Reporters) comments(p *picture, issue string) journal {
 // comment tells an event so that it can be evidence: who, when, how, and of what.
 func (r *Reporters) comment(ctx context.Context, p *picture, n notable) (entry, error) {
 	out, err := r.thread(ctx, p, n)
-	if err != nil {
+	if err != nil || out.text == "" {
 		return out, err
 	}
 	e := &n.event
@@ -253,7 +253,7 @@ func (r *Reporters) finalComment(ctx context.Context, p *picture, out entry, e *
 	}
 	for i := range p.forward.Modules {
 		m := &p.forward.Modules[i]
-		lines = append(lines, "- "+m.Name+" "+versionMove(m, p.forward.RollbackOf != nil))
+		lines = append(lines, "- "+m.Name+" "+m.Move())
 	}
 	lines = append(lines, fmt.Sprintf("Log: %d events, head %s", head.Len, head.Hash))
 	out.text = strings.Join(lines, "\n")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/engine"
 )
 
 // backlog is how old the oldest item that nobody has read may be before all that
@@ -23,12 +24,14 @@ const backlogEntries = 50
 type ledger struct {
 	seq     uint64
 	askings askings
-	notable []notable // what may be worth telling and is not told everywhere
+	notable []notable      // what may be worth telling and is not told everywhere
+	absents map[string]int // by step: how often in a row it was never begun
 }
 
 type notable struct {
 	seq   uint64
 	event playbooks.Event
+	times int // how often in a row its step was never begun
 }
 
 // read brings the ledger up to a length of the log.
@@ -43,17 +46,33 @@ func (r *Reporters) read(ctx context.Context, d *desk, upTo uint64) error {
 		}
 		l.seq = seq
 		l.askings.apply(seq, &e)
-		if isNotable(&e) {
+		if times := l.failures(&e); isNotable(&e, times) {
 			e.Status = nil
-			l.notable = append(l.notable, notable{seq, e})
+			l.notable = append(l.notable, notable{seq, e, times})
 		}
 		return nil
 	})
 }
 
+// failures counts how often in a row, up to an event, its step was never begun.
+func (l *ledger) failures(e *playbooks.Event) int {
+	switch {
+	case e.Type == playbooks.EventFailed && e.Absent:
+		if l.absents == nil {
+			l.absents = make(map[string]int)
+		}
+		l.absents[e.Step]++
+		return l.absents[e.Step]
+	case e.Type == playbooks.EventFailed, e.Type == playbooks.EventSucceeded, e.Type == playbooks.EventRetried && e.By != "":
+		delete(l.absents, e.Step)
+	}
+	return l.absents[e.Step]
+}
+
 // isNotable leaves out what is noise: that steps start and succeed, as they
-// should, and what Muster repeats by itself.
-func isNotable(e *playbooks.Event) bool {
+// should, and that a step which was never begun is tried once more. Times is how often
+// in a row that was so.
+func isNotable(e *playbooks.Event, times int) bool {
 	switch e.Type {
 	case playbooks.EventApproved, playbooks.EventUnapproved, playbooks.EventRejected, playbooks.EventExpired,
 		playbooks.EventUnknown, playbooks.EventStalled, playbooks.EventSkipped, playbooks.EventConfirmed,
@@ -62,8 +81,10 @@ func isNotable(e *playbooks.Event) bool {
 		return true
 	case playbooks.EventCreated:
 		return e.Reason != ""
+	case playbooks.EventNoted:
+		return times == 0 && strings.HasPrefix(e.Message, engine.LostAnswer)
 	case playbooks.EventFailed:
-		return e.Until.IsZero() || !e.Absent
+		return e.Until.IsZero() || times <= 1
 	case playbooks.EventRetried:
 		return e.By != ""
 	}
@@ -103,12 +124,23 @@ func (r *Reporters) thread(ctx context.Context, p *picture, n notable) (entry, e
 		tell(chat.Bad, "%s rejected it%s", who, because)
 	case playbooks.EventExpired:
 		tell(chat.Waiting, "The approval by %s has expired", p.policy.Name(e.Person))
+	case playbooks.EventNoted:
+		tell(chat.Waiting, "%s: %s", sentence(what), onOneLine(e.Message))
 	case playbooks.EventFailed:
-		tell(chat.Bad, "%s failed at attempt %d: %s", sentence(what), e.Attempt, onOneLine(e.Message))
-		if !e.Until.IsZero() {
-			out.text += ". It is tried again by itself"
-		}
 		out.code = excerpt(e.Evidence)
+		message := onOneLine(e.Message)
+		switch step := p.step(e.Step); {
+		case !e.Until.IsZero() && e.Absent && step != nil && !step.Kind.HasEffect():
+			return entry{}, nil // it changes nothing, and is about to be repeated
+		case !e.Until.IsZero() && e.Absent:
+			tell(chat.Waiting, "%s: %s. It tries again (attempt %d)", sentence(what), strings.TrimRight(message, "."), e.Attempt+1)
+		case !e.Until.IsZero():
+			tell(chat.Waiting, "%s failed at attempt %d: %s. It tries again (attempt %d)", sentence(what), e.Attempt, strings.TrimRight(message, "."), e.Attempt+1)
+		case n.times > 1:
+			tell(chat.Bad, "%s failed: %s", sentence(what), message)
+		default:
+			tell(chat.Bad, "%s failed at attempt %d: %s", sentence(what), e.Attempt, message)
+		}
 	case playbooks.EventUnknown:
 		tell(chat.Bad, "%s: nobody can tell whether it happened (%s)", sentence(what), onOneLine(e.Message))
 	case playbooks.EventStalled:
@@ -206,8 +238,12 @@ func (r *Reporters) deliver(ctx context.Context, d *desk, j journal) (cursor, er
 		if err != nil || len(entries) == 0 {
 			return c, err
 		}
+		before := c.Seq
 		if c, err = r.tell(ctx, j, c, entries); err != nil {
 			return c, err
+		}
+		if c.Seq <= before {
+			return c, fmt.Errorf("journal %q: telling entry %d did not move its cursor", j.key, before)
 		}
 	}
 }

@@ -97,13 +97,18 @@ func (c *call) confirmed(text, label, line string) chat.Card {
 	}
 }
 
-func (c *call) abort(ctx context.Context) (chat.Card, error) {
-	sure := c.args.takeLast(yes)
-	run, err := c.need(ctx)
-	if err != nil {
-		return chat.Card{}, err
+// deliberate reads RUN [yes], which is all of a line that ends a run or takes it back.
+func (c *call) deliberate(ctx context.Context) (run string, sure bool, err error) {
+	sure = c.args.takeLast(yes)
+	if run, err = c.need(ctx); err != nil {
+		return "", false, err
 	}
-	if err := c.noMore(); err != nil {
+	return run, sure, c.noMore()
+}
+
+func (c *call) abort(ctx context.Context) (chat.Card, error) {
+	run, sure, err := c.deliberate(ctx)
+	if err != nil {
 		return chat.Card{}, err
 	}
 	cmd := playbooks.Command{Kind: playbooks.CommandAbort, Run: run, Reason: c.phrase.why()}
@@ -118,7 +123,7 @@ func (c *call) abort(ctx context.Context) (chat.Card, error) {
 		text := fmt.Sprintf("Abort run %s to %s? Nothing has been changed yet.", run, v.Run.Environment)
 		if v.Run.Touched() {
 			done, total := effects(v.Run)
-			text = fmt.Sprintf("Abort run %s to %s? It has done %d of %s. What runs is stopped, what is deployed stays.", run, v.Run.Environment, done, countOf(total, "step"))
+			text = fmt.Sprintf("Abort run %s to %s? It has made %d of %s. What runs is stopped, what is deployed stays.", run, v.Run.Environment, done, countOf(total, "change"))
 		}
 		card = c.confirmed(text, "Abort run "+run, "abort "+run+" "+yes)
 		if v.Run.Touched() && !v.Run.RollingBack {
@@ -163,7 +168,7 @@ func (c *call) stepOf(ctx context.Context, run string, likely func(*playbooks.Ru
 
 // whichStep asks for the step that a line lacks.
 func (c *call) whichStep(ctx context.Context, run string, likely func(*playbooks.Run) []*playbooks.Step) error {
-	u := &unclear{text: fmt.Sprintf("Which step of run %s?", run), usage: c.command.usage, examples: c.command.examples}
+	u := &unclear{text: fmt.Sprintf("Which step of run %s?", run), usage: c.command.usage, examples: c.examples(c.command)}
 	err := c.view(ctx, run, func(v engine.View) error {
 		for _, s := range likely(v.Run) {
 			u.items = append(u.items, chat.Item{Symbol: chat.SymbolFailed, Text: s.ID, Detail: stepWords(s)})

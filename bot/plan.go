@@ -117,7 +117,7 @@ func (c *call) planCard(pb *playbooks.Playbook) chat.Card {
 		}
 		section := chat.Section{Heading: fmt.Sprintf("Wave %d", i+1)}
 		for _, name := range wave {
-			section.Items = append(section.Items, chat.Item{Symbol: chat.SymbolPending, Text: name, Detail: versionMove(byName[name], pb.RollbackOf != nil)})
+			section.Items = append(section.Items, chat.Item{Symbol: chat.SymbolPending, Text: name, Detail: byName[name].Move()})
 		}
 		section.Items = atMost(section.Items, left)
 		left -= len(wave)

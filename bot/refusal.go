@@ -75,7 +75,10 @@ func (c *call) byRule(r *playbooks.Refusal) chat.Card {
 func (c *call) unplanned(e *playbooks.PlanError) chat.Card {
 	card := chat.Card{Text: fmt.Sprintf("There is no plan yet: %d things are in the way.", len(e.Problems)), Tone: chat.Bad}
 	if len(e.Problems) == 1 {
-		card.Text = "There is no plan yet: " + strings.TrimRight(onOneLine(e.Problems[0].String()), ".") + "."
+		card.Text = "There is no plan yet: " + onOneLine(e.Problems[0].String())
+		if !strings.HasSuffix(card.Text, "?") {
+			card.Text = strings.TrimRight(card.Text, ".") + "."
+		}
 	} else {
 		section := chat.Section{}
 		for _, p := range e.Problems {

@@ -2,7 +2,6 @@ package bot
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,6 +24,9 @@ func (c calendar) clock(t time.Time) string {
 	}
 	return t.Format("2 Jan 15:04")
 }
+
+// second is clock with seconds, for what is about to happen.
+func (c calendar) second(t time.Time) string { return c.clock(t) + t.In(c.zone).Format(":05") }
 
 // full names the day and the zone as well.
 func (c calendar) full(t time.Time) string { return t.In(c.zone).Format("2 Jan 15:04 MST") }
@@ -50,11 +52,13 @@ func briefly(d time.Duration) string {
 }
 
 // countOf writes a number with its noun.
-func countOf(n int, one string) string {
+func countOf(n int, one string) string { return fmt.Sprintf("%d %s", n, plural(n, one)) }
+
+func plural(n int, one string) string {
 	if n == 1 {
-		return "1 " + one
+		return one
 	}
-	return fmt.Sprintf("%d %ss", n, one)
+	return one + "s"
 }
 
 // enumerate joins words with a conjunction, and counts those beyond most.
@@ -130,38 +134,11 @@ func stepWords(s *playbooks.Step) string {
 	return s.ID
 }
 
-// versionMove says from which version to which a module goes.
-func versionMove(m *playbooks.PlannedModule, back bool) string {
-	to := m.Version
-	if to == "" && back {
-		to = "removed"
-	}
-	if len(m.From) == 0 {
-		return to
-	}
-	same := !slices.ContainsFunc(m.From, func(f playbooks.From) bool { return f.Version != m.From[0].Version })
-	switch {
-	case same && m.From[0].Version == "":
-		return "new → " + to
-	case same:
-		return m.From[0].Version + " → " + to
-	}
-	parts := make([]string, len(m.From))
-	for i, f := range m.From {
-		from := f.Version
-		if from == "" {
-			from = "new"
-		}
-		parts[i] = strings.TrimSpace(f.Target + " " + from)
-	}
-	return enumerate(parts, 3, "and") + " → " + to
-}
-
 // moduleMoves names modules with the versions they get.
 func moduleMoves(pb *playbooks.Playbook, most int) string {
 	words := make([]string, len(pb.Modules))
 	for i := range pb.Modules {
-		words[i] = pb.Modules[i].Name + " " + versionMove(&pb.Modules[i], pb.RollbackOf != nil)
+		words[i] = pb.Modules[i].Name + " " + pb.Modules[i].Move()
 	}
 	return enumerate(words, most, "and")
 }

@@ -222,10 +222,10 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 	what := chat.Section{Heading: "What happens"}
 	for i := range pb.Modules {
 		m := &pb.Modules[i]
-		what.Items = append(what.Items, chat.Item{Text: m.Name, Detail: versionMove(m, pb.RollbackOf != nil)})
+		what.Items = append(what.Items, chat.Item{Text: m.Name, Detail: m.Move()})
 	}
 	what.Items = atMost(what.Items, requestModules)
-	fields := []chat.Field{{Name: "asked by", Value: p.policy.Name(p.by)}, {Name: "asked at", Value: p.full(a.at)}, {Name: "plan", Value: pb.Digest.Short()}}
+	fields := []chat.Field{{Name: "asked by", Value: p.asker(open)}, {Name: "asked at", Value: p.full(a.at)}, {Name: "plan", Value: pb.Digest.Short()}}
 	if approval != nil && approval.ValidFor > 0 && a.end == "" {
 		fields = append(fields, chat.Field{Name: "an answer holds for", Value: briefly(approval.ValidFor)})
 	}
@@ -241,6 +241,15 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 		card.Text = fmt.Sprintf("%s. %s asks %s to agree: %s. Type: %s", card.Title, p.policy.Name(p.by), ruleWords(open.missing), moduleMoves(pb, 3), card.Actions[0].Command)
 	}
 	return card
+}
+
+// asker names who asked for the run, and says so if they may agree to it as well.
+func (p *picture) asker(open *wanted) string {
+	name := p.policy.Name(p.by)
+	if open != nil && slices.Contains(open.people, p.by) {
+		name += " (may approve it, too)"
+	}
+	return name
 }
 
 func approvalOf(pb *playbooks.Playbook, step string) *playbooks.Approval {

@@ -89,6 +89,7 @@ func (c *call) named(ctx context.Context) (string, error) {
 	err := c.view(ctx, w.text, func(engine.View) error { return nil })
 	if errors.Is(err, engine.ErrNoRun) {
 		u := c.misspelt("run", w, c.b.o.Engine.OpenRuns())
+		u.err = err
 		if len(u.try) == 0 {
 			u.try = []string{"history"}
 		}
@@ -178,7 +179,7 @@ func (c *call) open(ctx context.Context) ([]candidate, error) {
 // which asks which of several runs is meant.
 func (c *call) which(open []candidate) error {
 	if len(open) == 0 {
-		return &unclear{text: "No release is under way.", try: []string{"history"}}
+		return nothingUnderWay()
 	}
 	u := &unclear{text: fmt.Sprintf("Which run? %d are open.", len(open))}
 	if len(open) == 1 {
@@ -194,6 +195,12 @@ func (c *call) which(open []candidate) error {
 		u.try = append(u.try, line)
 	}
 	return u
+}
+
+// nothingUnderWay is the answer to a line that was understood well, and is about a run
+// when there is none.
+func nothingUnderWay() *playbooks.Refusal {
+	return &playbooks.Refusal{Rule: "something-under-way", Message: "nothing is under way, so nothing was changed", Try: []string{"history"}}
 }
 
 // runItem is a run in a list.

@@ -22,12 +22,8 @@ func rollbackCommands() []command {
 // rollback takes a run back. Mostly somebody is asked to approve that before
 // anything happens; where nobody is, the speaker confirms.
 func (c *call) rollback(ctx context.Context) (chat.Card, error) {
-	sure := c.args.takeLast(yes)
-	run, err := c.need(ctx)
+	run, sure, err := c.deliberate(ctx)
 	if err != nil {
-		return chat.Card{}, err
-	}
-	if err := c.noMore(); err != nil {
 		return chat.Card{}, err
 	}
 	cmd := playbooks.Command{Kind: playbooks.CommandRollback, Run: run, Reason: c.phrase.why()}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/engine"
 )
 
 // verbWords says what each verb allows, in the order in which they are listed.
@@ -25,10 +26,17 @@ var verbWords = [...]struct {
 	{playbooks.VerbView, "look"},
 }
 
-func (c *call) who(context.Context) (chat.Card, error) {
+func (c *call) who(ctx context.Context) (chat.Card, error) {
+	run, err := c.named(ctx)
+	if err != nil {
+		return chat.Card{}, err
+	}
 	w := c.args.next()
+	if run != "" && w.text == "" {
+		return c.whoIsAsked(ctx, run)
+	}
 	if w.text == "" {
-		return chat.Card{}, c.misused("Who may what? Name an environment, a module or a command.")
+		return chat.Card{}, c.misused("Who may what? Name an environment, a module, a command or a run.")
 	}
 	if err := c.noMore(); err != nil {
 		return chat.Card{}, err
@@ -55,6 +63,30 @@ func (c *call) who(context.Context) (chat.Card, error) {
 	}
 	u := c.misspelt("environment, module or command", w, known)
 	return chat.Card{}, u
+}
+
+// whoIsAsked says whose answer a run waits for.
+func (c *call) whoIsAsked(ctx context.Context, run string) (chat.Card, error) {
+	var card chat.Card
+	err := c.view(ctx, run, func(v engine.View) error {
+		asked := chat.Section{}
+		for _, a := range v.Run.OpenApprovals() {
+			open := wantedNow(v, a)
+			for i, rule := range open.missing {
+				asked.Items = append(asked.Items, chat.Item{
+					Symbol: chat.SymbolWaiting, Text: fmt.Sprintf("%d of %s", rule.Count, groupWords(rule.Group)), Detail: orNobody(open.names[i]),
+				})
+			}
+		}
+		if len(asked.Items) == 0 {
+			card = chat.Card{Text: fmt.Sprintf("Nobody is asked in run %s now; it is %s.", run, statusOf(v.Run))}
+		} else {
+			card = chat.Card{Text: fmt.Sprintf("Run %s waits for an answer by these.", run), Tone: chat.Waiting, Sections: []chat.Section{asked}}
+		}
+		card.Actions = buttons("why "+run, "who "+v.Run.Environment)
+		return nil
+	})
+	return card, err
 }
 
 // orNobody lists names.

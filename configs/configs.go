@@ -85,12 +85,6 @@ func WithEnv(lookup func(name string) (value string, ok bool)) Option {
 	return func(l *loader) { l.env = lookup }
 }
 
-// WithGates names the kinds of gate that the program can ask, besides soak.
-// Without it that is "pipeline".
-func WithGates(kinds ...string) Option {
-	return func(l *loader) { l.gates = kinds }
-}
-
 // Load reads the configuration in a file, or in all files of a folder. The error
 // is an *Errors with every mistake, unless path itself cannot be read: then it
 // wraps the file system's, fs.ErrNotExist for instance. Load keeps nothing open,
@@ -103,10 +97,9 @@ func Load(path string, opts ...Option) (*Config, error) {
 // files come from there too.
 func LoadFS(fsys fs.FS, name string, opts ...Option) (*Config, error) {
 	l := &loader{
-		fsys:  fsys,
-		env:   os.LookupEnv,
-		gates: []string{"pipeline"},
-		done:  make(map[string]bool),
+		fsys: fsys,
+		env:  os.LookupEnv,
+		done: make(map[string]bool),
 	}
 	for _, opt := range opts {
 		opt(l)
@@ -122,17 +115,10 @@ func LoadFS(fsys fs.FS, name string, opts ...Option) (*Config, error) {
 	return config, nil
 }
 
-// Locate finds where the configuration speaks of something, by the way that
-// leads there: Locate("modules", "cart"), Locate("modules", "cart", "needs",
-// "redis"), and likewise for environments, people and groups.
-func (c *Config) Locate(path ...string) (Position, bool) {
-	m, ok := c.index[indexKey(path)]
-	return m.position(), ok
-}
-
-// Problem says message of the thing that path leads to (see Locate), for
-// mistakes that show only later, when a release is planned. Without such a
-// thing the problem has no place.
+// Problem says message of the thing that path leads to, for mistakes that show
+// only later, when a release is planned. The path is that of the keys and names:
+// "modules", "cart", or "modules", "cart", "needs", "redis", and likewise for
+// environments, people and groups. Without such a thing the problem has no place.
 func (c *Config) Problem(message string, path ...string) Problem {
 	return problem{at: c.index[indexKey(path)], message: message}.render()
 }

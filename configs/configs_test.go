@@ -195,7 +195,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-func TestLocate(t *testing.T) {
+func TestProblemHasItsPlace(t *testing.T) {
 	config, err := loadText("environments: [{name: live}]\nmodules:\n  - name: a\n    needs:\n      - {module: b}\n  - name: b\n    needs: [a]\n")
 	if err != nil {
 		t.Fatal(err)
@@ -208,12 +208,12 @@ func TestLocate(t *testing.T) {
 		{"muster.yaml:5:18", []string{"modules", "a", "needs", "b"}},
 		{"muster.yaml:1:23", []string{"environments", "live"}},
 	} {
-		if got, ok := config.Locate(test.path...); !ok || got.String() != test.want {
-			t.Errorf("Locate(%v) = %v, %t, want %s", test.path, got, ok, test.want)
+		if got := config.Problem("what", test.path...).Position.String(); got != test.want {
+			t.Errorf("the place of %v is %s, want %s", test.path, got, test.want)
 		}
 	}
-	if at, ok := config.Locate("modules", "c"); ok {
-		t.Errorf("found a module that does not exist at %v", at)
+	if got := config.Problem("what", "modules", "c").String(); got != "what" {
+		t.Errorf("a module that does not exist has the problem %s", got)
 	}
 	got := config.Problem(`modules need each other in a circle: "a" → "b" → "a"`, "modules", "b", "needs", "a").String()
 	want := `muster.yaml:7:13: modules need each other in a circle: "a" → "b" → "a"
@@ -224,13 +224,12 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-func TestWithGates(t *testing.T) {
-	files := fstest.MapFS{"muster.yaml": {Data: []byte(
-		"environments: [{name: live}]\nmodules: [{name: a, deploy: {gates: [quality, {kind: quality, params: {level: high}}]}}]\n")}}
-	if _, err := configs.LoadFS(files, "muster.yaml"); err == nil {
+func TestGates(t *testing.T) {
+	const gates = "environments: [{name: live}]\nmodules: [{name: a, deploy: {gates: [%s, {kind: %[1]s, params: {level: high}}]}}]\n"
+	if _, err := loadText(fmt.Sprintf(gates, "quality")); err == nil {
 		t.Error("a kind of gate that nothing can ask was accepted")
 	}
-	config, err := configs.LoadFS(files, "muster.yaml", configs.WithGates("quality"))
+	config, err := loadText(fmt.Sprintf(gates, "pipeline"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +280,7 @@ func TestConfigMap(t *testing.T) {
 	}
 	write("..2026/a.yaml", "environments: [{name: live}]\nserver:\n  tokens:\n    - {person: ann, token: 'file:key'}\n")
 	write("..2026/b.yml", "modules: [{name: a}]\npeople: [{id: ann}]\n")
-	write("key", "hunter2\n")
+	write("key", "hunter2-hunter2-hunter2\n")
 	write("notes.txt", "not: [yaml")
 	write("teams/web/c.yaml", "modules: [{name: b}]\n")
 	link("..2026", "..data")
@@ -304,7 +303,7 @@ func TestConfigMap(t *testing.T) {
 	if want := []string{"a.yaml", "b.yml", "teams/web/c.yaml"}; !slices.Equal(names, want) {
 		t.Errorf("files = %q, want %q", names, want)
 	}
-	if got := config.Server.Tokens[0].Token.Reveal(); got != "hunter2" {
+	if got := config.Server.Tokens[0].Token.Reveal(); got != "hunter2-hunter2-hunter2" {
 		t.Errorf("token = %q", got)
 	}
 }

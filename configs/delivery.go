@@ -200,7 +200,12 @@ func (d *decoder) stages(n *node) []playbooks.CanaryStage {
 	return stages
 }
 
-const soak = "soak"
+// The kinds of gate that Muster can ask: a time of its own, and what is asked of
+// the port of that name.
+const (
+	soak     = "soak"
+	pipeline = "pipeline"
+)
 
 // gate reads a kind alone, `soak: 2h`, or a kind with parameters.
 func (d *decoder) gate(n *node) playbooks.Gate {
@@ -216,7 +221,7 @@ func (d *decoder) gate(n *node) playbooks.Gate {
 		)
 	}
 	if kind != nil {
-		gate.Kind = choice(d, kind, "kind of gate", append([]string{soak}, d.gates...)...)
+		gate.Kind = choice(d, kind, "kind of gate", soak, pipeline)
 	}
 	if span != nil {
 		gate.Soak = d.duration(span)

@@ -21,9 +21,8 @@ const (
 
 // loader reads files into trees and gathers what is wrong with them.
 type loader struct {
-	fsys  fs.FS
-	env   func(string) (string, bool)
-	gates []string
+	fsys fs.FS
+	env  func(string) (string, bool)
 
 	files   []document
 	reading []string        // files being read, each included by the one before

@@ -30,9 +30,6 @@ func (s Secret) Reveal() string {
 	return s.reveal()
 }
 
-// IsZero reports whether s holds nothing.
-func (s Secret) IsZero() bool { return s.reveal == nil }
-
 // String returns ***.
 func (Secret) String() string { return redacted }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 func (d *decoder) serverSection(n *node) {
@@ -52,6 +53,9 @@ func (d *decoder) url(n *node) string {
 	return strings.TrimRight(value, "/")
 }
 
+// minToken is the least length of a token, in characters.
+const minToken = 16
+
 func (d *decoder) tokens(n *node) {
 	owner := make(map[string]mark)
 	for _, item := range d.list(n) {
@@ -71,6 +75,8 @@ func (d *decoder) tokens(n *node) {
 		if value := t.Token.Reveal(); value != "" {
 			if first, ok := owner[value]; ok {
 				d.report(given.at, "", "this token is the same as the one in line %d", first.line)
+			} else if utf8.RuneCountInString(value) < minToken {
+				d.report(given.at, "make one with: openssl rand -hex 24", "this token can be guessed: it has fewer than %d characters", minToken)
 			}
 			owner[value] = given.at
 		}

@@ -13,7 +13,9 @@ import (
 
 // nearest returns the candidate that was probably meant by a word: the one with
 // the fewest letters changed, or else one that begins with the word. It is ""
-// when none is close; of equals it is the first in alphabetical order.
+// when none is close; of equals it is the first in alphabetical order. A wrong
+// hint sends somebody who edits a file astray, so this is stricter than the bot,
+// which offers several guesses to choose from.
 func nearest(word string, candidates iter.Seq[string]) string {
 	if len(word) > 100 {
 		return ""

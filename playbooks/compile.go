@@ -96,7 +96,11 @@ func (p *planner) findEnvironment() {
 		message = "no environment is named"
 	}
 	if offer == nil {
-		message += "; there is " + cmp.Or(planList(names, 8, "and"), "none")
+		there := "there is "
+		if len(names) > 1 {
+			there = "there are "
+		}
+		message += "; " + there + cmp.Or(planList(names, 8, "and"), "none")
 	}
 	p.problem("unknown-environment", "", message, offer...)
 }

@@ -113,7 +113,9 @@ func TestProblems(t *testing.T) {
 		}},
 		{"environment", nil, playbooks.Request{Environment: "produktion", Modules: []playbooks.ModuleRef{{Name: "crat"}}}, []string{
 			"unknown-environment : \"produktion\" [production]", "unknown-module crat: crat [cart]"}},
-		{"no environment", nil, playbooks.Request{All: true}, []string{"unknown-environment : no environment is named; there is staging and production []"}},
+		{"the beginning of a name", nil, playbooks.Request{Environment: "prod", Modules: []playbooks.ModuleRef{{Name: "front"}}}, []string{
+			"unknown-environment : \"prod\" [production]", "unknown-module front: front [frontend]"}},
+		{"no environment", nil, playbooks.Request{All: true}, []string{"unknown-environment : no environment is named; there are staging and production []"}},
 		{"nothing named", nil, request(), []string{"nothing-to-release : no module is named [--all]"}},
 		{"constraint in release", nil, request("cart", "redis@v6.2.0"), []string{"constraint cart: cart needs redis >=7.0, but v6.2.0 is in this release [redis@v7.2.0]"}},
 		{"constraint live", func(_ *playbooks.Catalog, f *playbooks.Facts) {

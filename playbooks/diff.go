@@ -18,17 +18,59 @@ type Change struct {
 	// AskAgain are the modules for which an approval that was given to the first
 	// playbook does not hold in the second.
 	AskAgain []string
+	// Offline says that one of the two does not know what is live, so that the
+	// versions that are replaced were not compared; see DiffPlans.
+	Offline bool
+
+	same bool
 }
 
 // VersionChange is a module with another version than before.
 type VersionChange struct{ Module, From, To string }
 
 // Same reports whether the two playbooks do the same in the same order.
-func (c *Change) Same() bool { return c.From == c.To }
+func (c *Change) Same() bool { return c.same }
+
+// DiffPlans is Diff for whoever compares two plans by eye, of which one may have
+// been made offline. Where only one of the two knows what is live, every step
+// differs by the version that it replaces, and nothing would be learnt: then both are
+// compared as if both were made offline.
+func DiffPlans(old, new *Playbook) *Change {
+	if old.knowsLive() == new.knowsLive() {
+		return Diff(old, new)
+	}
+	a, errOld := old.withoutLive()
+	b, errNew := new.withoutLive()
+	if errOld != nil || errNew != nil { // they were not sealed
+		return Diff(old, new)
+	}
+	c := Diff(a, b)
+	c.From, c.To, c.Offline = old.Digest, new.Digest, true
+	return c
+}
+
+// knowsLive reports whether the playbook says anywhere what it replaces.
+func (pb *Playbook) knowsLive() bool {
+	return slices.ContainsFunc(pb.Modules, func(m PlannedModule) bool { return len(m.From) > 0 }) ||
+		slices.ContainsFunc(pb.Steps, func(s Step) bool { return s.From != "" })
+}
+
+// withoutLive returns the playbook as it would be without that.
+func (pb *Playbook) withoutLive() (*Playbook, error) {
+	offline := *pb
+	offline.Modules, offline.Steps = slices.Clone(pb.Modules), slices.Clone(pb.Steps)
+	for i := range offline.Modules {
+		offline.Modules[i].From = nil
+	}
+	for i := range offline.Steps {
+		offline.Steps[i].From = ""
+	}
+	return &offline, offline.seal()
+}
 
 // Diff compares two sealed playbooks.
 func Diff(old, new *Playbook) *Change {
-	c := &Change{From: old.Digest, To: new.Digest}
+	c := &Change{From: old.Digest, To: new.Digest, same: old.Digest == new.Digest}
 	if old.Environment != new.Environment {
 		c.Environment = [2]string{old.Environment, new.Environment}
 	}
@@ -87,11 +129,18 @@ func (c *Change) modules(old, new *Playbook) {
 
 // String is the change for people, one line for each kind of difference.
 func (c *Change) String() string {
-	if c.Same() {
+	const offline = "One of the two does not know what is live, so the versions that are replaced are not compared.\n"
+	switch {
+	case c.Same() && c.Offline:
+		return fmt.Sprintf("no change: playbook %s does what playbook %s does\n%s", c.To.Short(), c.From.Short(), offline)
+	case c.Same():
 		return "no change: playbook " + c.To.Short() + "\n"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "playbook %s → %s\n", c.From.Short(), c.To.Short())
+	if c.Offline {
+		b.WriteString(offline)
+	}
 	if c.Environment != [2]string{} {
 		fmt.Fprintf(&b, "  to       %s, was to %s\n", planClean(c.Environment[1]), planClean(c.Environment[0]))
 	}

@@ -178,6 +178,40 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// A plan made offline differs from one made online in what is replaced, and that is
+// not a change that anybody made.
+func TestDiffPlansOffline(t *testing.T) {
+	c := shop()
+	wish := request("redis", "cart", "protocol")
+	offline := mustCompile(t, c, wish, playbooks.Facts{})
+	online := mustCompile(t, c, wish, playbooks.Facts{Known: []string{"production"}, Live: []playbooks.Live{
+		{Place: playbooks.Place{Environment: "production", Target: "eu", Module: "redis"}, Version: "v7.0.0", Healthy: true},
+		{Place: playbooks.Place{Environment: "production", Target: "us", Module: "redis"}, Version: "v7.0.0", Healthy: true},
+	}})
+	if d := playbooks.Diff(online, offline); d.Same() || len(d.StepsChanged) == 0 {
+		t.Errorf("Diff sees no change:\n%s", d)
+	}
+	before := encode(t, online)
+	for _, d := range []*playbooks.Change{playbooks.DiffPlans(online, offline), playbooks.DiffPlans(offline, online)} {
+		if !d.Same() || !d.Offline || !strings.Contains(d.String(), "does not know what is live") {
+			t.Errorf("same %t, offline %t:\n%s", d.Same(), d.Offline, d)
+		}
+	}
+	if before != encode(t, online) {
+		t.Error("comparing has changed the playbook")
+	}
+	c.Modules[2].Version = "v7.2.1"
+	d := playbooks.DiffPlans(online, mustCompile(t, c, wish, playbooks.Facts{}))
+	for _, line := range []string{"does not know what is live", "version  redis v7.2.0 → v7.2.1", "asked    again for cart and redis"} {
+		if !strings.Contains(d.String(), line) {
+			t.Errorf("%q is not in\n%s", line, d)
+		}
+	}
+	if d := playbooks.DiffPlans(online, online); !d.Same() || d.Offline {
+		t.Errorf("a plan differs from itself:\n%s", d)
+	}
+}
+
 // FuzzPlaybookJSON: whatever comes in, Check answers, and what it accepts can be used.
 func FuzzPlaybookJSON(f *testing.F) {
 	f.Add([]byte(encode(f, mustCompile(f, shop(), request("cart", "redis", "protocol"), playbooks.Facts{}))))
@@ -198,6 +232,7 @@ func FuzzPlaybookJSON(f *testing.F) {
 		}
 		pb.Priorities()
 		_ = playbooks.Diff(&pb, &pb).String()
+		_ = playbooks.DiffPlans(&pb, new(playbooks.Playbook)).String()
 		for _, write := range writers {
 			if err := write(io.Discard, &pb); err != nil {
 				t.Error(err)

@@ -29,14 +29,14 @@ func (p Problem) String() string {
 	if len(p.Offer) == 0 {
 		return p.Message
 	}
-	words := "try"
+	words, end := "try", ""
 	switch p.Code {
 	case "unknown-environment", "unknown-module":
-		words = "did you mean"
+		words, end = "did you mean", "?"
 	case "missing-prerequisite":
 		words = "add"
 	}
-	return fmt.Sprintf("%s; %s %s", p.Message, words, planList(p.Offer, len(p.Offer), "or"))
+	return fmt.Sprintf("%s; %s %s%s", p.Message, words, planList(p.Offer, len(p.Offer), "or"), end)
 }
 
 // Error names all problems, each on its own line when there are several.
@@ -60,8 +60,10 @@ func (e *PlanError) Error() string {
 // or the world has changed.
 func (e *PlanError) Permanent() bool { return true }
 
-// planNearest returns the word that name was probably meant to be, or nothing.
+// planNearest returns the word that name was probably meant to be: one that is
+// spelt much like it, or else the first few that begin with it.
 func planNearest(name string, words []string) []string {
+	const most = 3
 	best, at := max(2, len(name)/3)+1, -1
 	for i, w := range words {
 		if d := len(w) - len(name); d >= best || -d >= best {
@@ -71,10 +73,16 @@ func planNearest(name string, words []string) []string {
 			best, at = d, i
 		}
 	}
-	if at < 0 {
-		return nil
+	if at >= 0 {
+		return words[at : at+1]
 	}
-	return words[at : at+1]
+	var begun []string
+	for _, w := range words {
+		if len(name) > 1 && len(begun) < most && strings.HasPrefix(w, name) {
+			begun = append(begun, w)
+		}
+	}
+	return begun
 }
 
 // planDistance counts the insertions, deletions and replacements of bytes that

@@ -97,6 +97,8 @@ type Playbook struct {
 	Limit        int             `json:"limit,omitempty"`
 	// RollbackOf is the digest of the playbook that this one undoes.
 	RollbackOf *Digest `json:"rollbackOf,omitempty"`
+	// RollbackRun is the number of the run that it undoes. No digest covers it.
+	RollbackRun string `json:"rollbackRun,omitempty"`
 
 	index map[string]int32 // step ID → place in Steps; made by Seal and Check
 }

@@ -20,7 +20,7 @@ func WriteText(w io.Writer, pb *Playbook) error {
 		m := &pb.Modules[i]
 		t.wave[m.Name] = m.Wave
 		t.nameWidth = min(max(t.nameWidth, utf8.RuneCountInString(m.Name)), 48)
-		t.versionWidth = min(max(t.versionWidth, utf8.RuneCountInString(planMove(m))), 36)
+		t.versionWidth = min(max(t.versionWidth, utf8.RuneCountInString(m.Move())), 36)
 	}
 	for i, names := range pb.Groups {
 		for _, name := range names {
@@ -147,7 +147,7 @@ func (t *textPlan) waves() {
 }
 
 func (t *textPlan) module(indent string, m *PlannedModule) {
-	line := indent + pad(planClean(m.Name), t.nameWidth) + "  " + pad(planClean(planMove(m)), t.versionWidth)
+	line := indent + pad(planClean(m.Name), t.nameWidth) + "  " + pad(planClean(m.Move()), t.versionWidth)
 	if after := t.after(m); after != "" {
 		line += "  after " + after
 	}
@@ -253,24 +253,22 @@ func (t *textPlan) warnings() {
 	}
 }
 
-// planMove is what happens to a module's version.
-func planMove(m *PlannedModule) string {
+// Move says from which version to which the module goes: "v1 → v2". A module
+// that a rollback takes away goes to "removed".
+func (m *PlannedModule) Move() string {
+	to := cmp.Or(m.Version, "removed")
 	if len(m.From) == 0 {
-		return m.Version
+		return to
 	}
-	to := cmp.Or(m.Version, "none")
 	same := !slices.ContainsFunc(m.From, func(f From) bool { return f.Version != m.From[0].Version })
-	switch {
-	case same && m.From[0].Version == "":
-		return "new → " + to
-	case same:
-		return m.From[0].Version + " → " + to
+	if same {
+		return cmp.Or(m.From[0].Version, "new") + " → " + to
 	}
 	parts := make([]string, len(m.From))
 	for i, f := range m.From {
-		parts[i] = f.Target + " " + cmp.Or(f.Version, "new")
+		parts[i] = strings.TrimSpace(f.Target + " " + cmp.Or(f.Version, "new"))
 	}
-	return strings.Join(parts, ", ") + " → " + to
+	return planList(parts, 3, "and") + " → " + to
 }
 
 // pad fills up to width characters.

@@ -91,7 +91,7 @@ func (u *undoing) compile() (*Playbook, error) {
 	pb := &Playbook{
 		Format: PlaybookFormat, Environment: book.Environment, Request: book.Request, Targets: book.Targets,
 		Groups: [][]string{}, Approvals: []Approval{}, Warnings: []Warning{},
-		OnFailure: Hold, AutoRollback: book.AutoRollback, Limit: book.Limit, RollbackOf: &digest,
+		OnFailure: Hold, AutoRollback: book.AutoRollback, Limit: book.Limit, RollbackOf: &digest, RollbackRun: u.run.ID,
 	}
 	u.playbook = pb
 	asks := !book.AutoRollback || len(u.final) > 0

@@ -44,7 +44,9 @@ const (
 // Progress is a bar.
 type Progress struct {
 	Done, Total int
-	Label       string
+	// Label begins with what is counted: "changes · about 17s to go". Phrases between
+	// middle dots are not broken where that can be helped.
+	Label string
 }
 
 // Section is a part of a card with an optional heading.

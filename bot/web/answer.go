@@ -10,6 +10,7 @@ import (
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/engine"
+	"github.com/muster-release/muster/store"
 )
 
 // problem is an error as RFC 9457 has it, with what Muster adds.
@@ -72,6 +73,8 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case refusal != nil:
 		return http.StatusConflict
+	case errors.Is(err, store.ErrCorrupt):
+		return http.StatusInternalServerError
 	case errors.Is(err, engine.ErrNoRun), errors.Is(err, engine.ErrNoPlan):
 		return http.StatusNotFound
 	case errors.Is(err, engine.ErrStopped), errors.Is(err, engine.ErrNotSaved):

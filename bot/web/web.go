@@ -19,10 +19,13 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,28 +122,29 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
 	plain(w, http.StatusOK, "ready")
 }
 
-// speaker finds who a request speaks for. It takes as long for a wrong token as
-// for a right one.
-func (h *handler) speaker(r *http.Request) (person string, ok bool) {
+// speaker finds who a request speaks for, or says why for nobody. It takes as long
+// for a wrong token as for a right one.
+func (h *handler) speaker(r *http.Request) (person, refused string) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return "", false
+		return "", "a token is needed, as `Authorization: Bearer TOKEN`, that the configuration gives to a person under server: tokens"
 	}
+	refused = "nobody has this token: the configuration gives tokens to people under server: tokens"
 	given := sha256.Sum256([]byte(secret))
 	for _, t := range h.o.Tokens() {
 		want := sha256.Sum256([]byte(t.Secret))
 		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 && t.Secret != "" {
-			person, ok = t.Person, true
+			person, refused = t.Person, ""
 		}
 	}
-	return person, ok
+	return person, refused
 }
 
 func (h *handler) command(w http.ResponseWriter, r *http.Request) {
-	person, ok := h.speaker(r)
-	if !ok {
+	person, unknown := h.speaker(r)
+	if unknown != "" {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="muster"`)
-		problem{Status: http.StatusUnauthorized, Detail: "a token is needed, as `Authorization: Bearer TOKEN`, that the configuration gives to a person under server: tokens"}.write(w)
+		problem{Status: http.StatusUnauthorized, Detail: unknown}.write(w)
 		return
 	}
 	line, refused := readLine(r)
@@ -159,7 +163,11 @@ func (h *handler) command(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), commandTime, errors.New("it takes too long"))
 	defer cancel()
 	answer := h.o.Execute(ctx, bot.Line{By: person, From: person, Via: "http", Cause: cause, Text: line})
-	h.o.Log.Info("command", "by", person, "line", line, "error", answer.Err)
+	log := h.o.Log.With("by", person, "line", line)
+	if answer.Err != nil {
+		log = log.With("error", answer.Err)
+	}
+	log.Info("command")
 	h.answer(w, r, answer)
 }
 
@@ -167,7 +175,7 @@ func (h *handler) command(w http.ResponseWriter, r *http.Request) {
 func readLine(r *http.Request) (string, *problem) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "text/plain" && kind != "application/json" {
-		return "", &problem{Status: http.StatusUnsupportedMediaType, Detail: `send the line as text/plain, or as application/json in {"line": "..."}`}
+		return "", &problem{Status: http.StatusUnsupportedMediaType, Detail: `say what is sent: -H "Content-Type: text/plain" for a line, or application/json for {"line": "..."}`}
 	}
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
@@ -179,16 +187,36 @@ func readLine(r *http.Request) (string, *problem) {
 	}
 	line := string(body)
 	if kind == "application/json" {
-		var wanted struct {
-			Line string `json:"line"`
+		if line, err = lineOf(body); err != nil {
+			return "", &problem{Status: http.StatusBadRequest, Detail: err.Error()}
 		}
-		if err := json.Unmarshal(body, &wanted); err != nil {
-			return "", &problem{Status: http.StatusBadRequest, Detail: `the JSON cannot be read, want {"line": "..."}: ` + err.Error()}
-		}
-		line = wanted.Line
 	}
 	if line = strings.TrimSpace(line); line == "" {
 		return "", &problem{Status: http.StatusBadRequest, Detail: "the line is empty; try: help"}
+	}
+	return line, nil
+}
+
+// lineOf reads {"line": "..."}. A key that means nothing is a mistake that would
+// otherwise go unnoticed.
+func lineOf(body []byte) (string, error) {
+	var keys map[string]json.RawMessage
+	var broken *json.SyntaxError
+	err := json.Unmarshal(body, &keys)
+	switch {
+	case errors.As(err, &broken):
+		return "", fmt.Errorf(`the JSON cannot be read, want {"line": "..."}: %w`, err)
+	case err != nil:
+		return "", errors.New(`want a JSON object, {"line": "..."}`)
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if key != "line" {
+			return "", fmt.Errorf(`unknown key %q, want {"line": "..."}`, key)
+		}
+	}
+	var line string
+	if text, ok := keys["line"]; ok && json.Unmarshal(text, &line) != nil {
+		return "", errors.New(`"line" wants text, as in {"line": "status"}`)
 	}
 	return line, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/muster-release/muster/bot/web"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/engine"
+	"github.com/muster-release/muster/store"
 )
 
 // door is a handler over a bot that repeats what it is told, and who told it.
@@ -109,19 +110,24 @@ func TestRefusedAtTheDoor(t *testing.T) {
 		method  string
 		body    string
 		headers []string
+		says    string
 	}{
-		{"no token", 401, "POST", "status", []string{text}},
-		{"wrong token", 401, "POST", "status", []string{text, "Authorization: Bearer secret-c"}},
-		{"part of a token", 401, "POST", "status", []string{text, "Authorization: Bearer secret-"}},
-		{"empty token", 401, "POST", "status", []string{text, "Authorization: Bearer "}},
-		{"another scheme", 401, "POST", "status", []string{text, "Authorization: Basic secret-a"}},
-		{"no type", 415, "POST", "status", []string{asAnn}},
-		{"a form", 415, "POST", "line=status", []string{asAnn, "Content-Type: application/x-www-form-urlencoded"}},
-		{"broken JSON", 400, "POST", `{"line": `, []string{asAnn, "Content-Type: application/json"}},
-		{"empty", 400, "POST", " \n", []string{asAnn, text}},
-		{"too large", 413, "POST", strings.Repeat("x", 64<<10+1), []string{asAnn, text}},
-		{"endless key", 400, "POST", "status", []string{asAnn, text, "Idempotency-Key: " + strings.Repeat("k", 201)}},
-		{"wrong method", 405, "GET", "", []string{asAnn}},
+		{"no token", 401, "POST", "status", []string{text}, `a token is needed`},
+		{"wrong token", 401, "POST", "status", []string{text, "Authorization: Bearer secret-c"}, `nobody has this token`},
+		{"part of a token", 401, "POST", "status", []string{text, "Authorization: Bearer secret-"}, `nobody has this token`},
+		{"empty token", 401, "POST", "status", []string{text, "Authorization: Bearer "}, `a token is needed`},
+		{"another scheme", 401, "POST", "status", []string{text, "Authorization: Basic secret-a"}, `a token is needed`},
+		{"no type", 415, "POST", "status", []string{asAnn}, `-H "Content-Type: text/plain"`},
+		{"a form", 415, "POST", "line=status", []string{asAnn, "Content-Type: application/x-www-form-urlencoded"}, `-H "Content-Type: text/plain"`},
+		{"broken JSON", 400, "POST", `{"line": `, []string{asAnn, "Content-Type: application/json"}, `want {"line": "..."}`},
+		{"unknown key", 400, "POST", `{"line": "status", "lnie": "x"}`, []string{asAnn, "Content-Type: application/json"}, `unknown key "lnie"`},
+		{"another case", 400, "POST", `{"Line": "status"}`, []string{asAnn, "Content-Type: application/json"}, `unknown key "Line"`},
+		{"no text", 400, "POST", `{"line": 7}`, []string{asAnn, "Content-Type: application/json"}, `"line" wants text`},
+		{"no object", 400, "POST", `["status"]`, []string{asAnn, "Content-Type: application/json"}, "want a JSON object"},
+		{"empty", 400, "POST", " \n", []string{asAnn, text}, `try: help`},
+		{"too large", 413, "POST", strings.Repeat("x", 64<<10+1), []string{asAnn, text}, `64 KiB`},
+		{"endless key", 400, "POST", "status", []string{asAnn, text, "Idempotency-Key: " + strings.Repeat("k", 201)}, `too long`},
+		{"wrong method", 405, "GET", "", []string{asAnn}, `POST`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDoor(t)
@@ -133,8 +139,8 @@ func TestRefusedAtTheDoor(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
 				t.Fatal(err)
 			}
-			if w.Code != tt.status || problem.Status != tt.status || problem.Title == "" || problem.Detail == "" {
-				t.Errorf("answer = %d %s, want %d and a problem", w.Code, w.Body, tt.status)
+			if w.Code != tt.status || problem.Status != tt.status || problem.Title == "" || !strings.Contains(problem.Detail, tt.says) {
+				t.Errorf("answer = %d %s, want %d and %s", w.Code, w.Body, tt.status, tt.says)
 			}
 			if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
 				t.Errorf("type = %q", got)
@@ -156,6 +162,7 @@ func TestRefusedByTheBot(t *testing.T) {
 		{fmt.Errorf("run 7: %w", engine.ErrNoRun), 404},
 		{engine.ErrStopped, 503},
 		{fmt.Errorf("%w: full", engine.ErrNotSaved), 503},
+		{fmt.Errorf("read log: %w", store.ErrCorrupt), 500},
 		{errors.New("what?"), 422},
 	} {
 		d := newDoor(t)

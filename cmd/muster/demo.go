@@ -34,7 +34,8 @@ func newDemo() *cobra.Command {
 			"by itself and exits with 0 when the release is complete. A release that a --fault stops is\n" +
 			"explained and rolled back; that it was rolled back as it should is a 0, too.\n\n" +
 			"A fault is MODULE=KIND, or MODULE/STEP=KIND. Kinds that stop a release: fail, unhealthy,\n" +
-			"stuck, timeout. Kinds that Muster gets over by itself: flaky, lost, down.",
+			"stuck, timeout. Kinds that Muster gets over by itself: flaky, lost, down; a release that\n" +
+			"one of these alone has stopped is not as it should be, and a 1.",
 		Example: "  muster demo\n" +
 			"  muster demo --auto --speed 10\n" +
 			"  muster demo --auto --fault checkoutservice=unhealthy\n" +
@@ -111,6 +112,14 @@ func (f demoFlags) again() string {
 		words = append(words, "--to", f.to)
 	}
 	return strings.Join(append(words, "--data", f.data), " ")
+}
+
+// welcomeBack says how things are in a world that was there before.
+func (d *demo) welcomeBack(ctx context.Context) string {
+	if s, err := d.stage(ctx); err == nil && s.over {
+		return fmt.Sprintf("This release is over; remove %s or name another folder to see it again.", d.flags.data)
+	}
+	return "Going on where it was left."
 }
 
 // farewell says what became of a demo that was left early.

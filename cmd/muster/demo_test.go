@@ -77,6 +77,27 @@ func TestShippedRelease(t *testing.T) {
 	})
 }
 
+// A release to another environment than the demo's is seen as well, and so is how
+// it ends.
+func TestOtherEnvironmentIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := openTestDemo(t, demoFlags{to: "production", speed: 1})
+		f := feed{chat: d.world.Chat, width: 80}
+		var seen strings.Builder
+		if err := d.say("release redis-cart to staging"); err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			time.Sleep(time.Second)
+			news, _ := f.read()
+			seen.WriteString(strings.Join(news, ""))
+		}
+		if !strings.Contains(seen.String(), "Release 1 → staging: released") {
+			t.Errorf("it is not seen how the release ended:\n%s", seen.String())
+		}
+	})
+}
+
 // requests are the requests for approval in the channel, by key.
 func (d *demo) requests() []string {
 	var keys []string

@@ -150,7 +150,7 @@ func (d *demo) stage(ctx context.Context) (stage, error) {
 // told reports whether the end of a run is on its board and in its issue.
 func (d *demo) told(run string) bool {
 	shown := func(m local.Posted) bool { return m.Key == boardKey(run) && !live(m) }
-	if !slices.ContainsFunc(d.world.Chat.Messages(d.channel), shown) {
+	if !slices.ContainsFunc(d.world.Chat.Messages(""), shown) {
 		return false
 	}
 	final := []string{"released", "failed", "aborted", "rolled back"}
@@ -265,17 +265,40 @@ func button(c chat.Card, prefix string) (command string, ok bool) {
 }
 
 // verdict is the last word about an automatic demo, and the error that it ends
-// with. A release that a fault has stopped has ended well when it was rolled back.
+// with. A release that a fault has stopped has ended well when it was rolled back,
+// unless the fault is one that Muster gets over by itself.
 func (d *demo) verdict(s stage) (string, error) {
+	faults := strings.Join(d.flags.faults, ", ")
+	healing := len(d.flags.faults) > 0 && !slices.ContainsFunc(d.flags.faults, stops)
 	switch {
 	case s.outcome == playbooks.Succeeded && s.back:
 		return fmt.Sprintf("Release %s was taken back.", s.run), nil
+	case s.outcome == playbooks.Succeeded && healing:
+		return fmt.Sprintf("Release %s met %s, got over it, and is complete.", s.run, faults), nil
 	case s.outcome == playbooks.Succeeded:
 		return fmt.Sprintf("Release %s is complete.", s.run), nil
-	case s.outcome == playbooks.RolledBack && len(d.flags.faults) > 0:
-		return fmt.Sprintf("Release %s met %s and was rolled back, as it should be.", s.run, strings.Join(d.flags.faults, ", ")), nil
+	case s.outcome == playbooks.RolledBack && healing:
+		return "", fmt.Errorf("demo: release %s should have got over %s, and was rolled back", s.run, faults)
+	case s.outcome == playbooks.RolledBack && faults != "":
+		return fmt.Sprintf("Release %s met %s and was rolled back, as it should be.", s.run, faults), nil
 	case s.over:
 		return "", fmt.Errorf("demo: release %s ended %s", s.run, s.outcome)
 	}
 	return "", fmt.Errorf("demo: release %s is %s, and a person has to decide", s.run, s.status)
+}
+
+// stops reports whether a fault is of a kind that stops a release. What brings
+// a new version is tried once more by itself; a job is not.
+func stops(word string) bool {
+	f, err := local.ParseFault(word)
+	if err != nil {
+		return true
+	}
+	switch f.Kind {
+	case local.Lost, local.Down:
+		return false
+	case local.Flaky:
+		return !slices.Contains([]playbooks.StepKind{"", playbooks.StepDeploy, playbooks.StepCanary, playbooks.StepPromote}, f.Step)
+	}
+	return true
 }

@@ -12,15 +12,16 @@ import (
 // requestKey begins the keys of approval requests.
 const requestKey = "request/"
 
-// feed reads the chat as the person at the terminal sees it: their channel, and
+// feed reads the chat as the person at the terminal sees it: every channel, and
 // what is said to them directly.
 type feed struct {
-	chat    *local.Chat
-	channel string
-	width   int
-	color   bool
-	last    int             // ID of the newest message that was read
-	boards  map[string]bool // IDs of the boards that were live when they were last read
+	chat   *local.Chat
+	width  int
+	color  bool
+	last   int             // ID of the newest message that was read
+	boards map[string]bool // IDs of the boards that were live when they were last read
+	// ended draws the last state of a board; nil draws it as it is.
+	ended func(local.Posted) string
 }
 
 // read returns what has come in since the last time, drawn, and the boards of
@@ -30,7 +31,8 @@ func (f *feed) read() (news []string, boards []local.Posted) {
 		f.boards = make(map[string]bool)
 	}
 	for _, m := range f.chat.Messages("") {
-		if m.Channel != f.channel && m.Channel != "@"+me || m.Deleted {
+		direct := strings.HasPrefix(m.Channel, "@")
+		if direct && m.Channel != "@"+me || m.Deleted {
 			continue
 		}
 		id, err := strconv.Atoi(m.ID)
@@ -44,8 +46,12 @@ func (f *feed) read() (news []string, boards []local.Posted) {
 			boards = append(boards, m)
 		case f.boards[m.ID]:
 			delete(f.boards, m.ID)
-			news = append(news, "\n"+local.Render(m.Card, f.width, f.color))
-		case isNew && !(strings.HasPrefix(m.Key, requestKey) && m.Channel != f.channel): // it is in the channel, too
+			if f.ended != nil {
+				news = append(news, f.ended(m))
+			} else {
+				news = append(news, "\n"+local.Render(m.Card, f.width, f.color))
+			}
+		case isNew && !(strings.HasPrefix(m.Key, requestKey) && direct): // it is in the channel, too
 			news = append(news, f.draw(m))
 		}
 	}

@@ -7,15 +7,17 @@ import (
 	"strings"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/local"
 )
 
 // plain plays the demo by itself, for pipes and files: only what is new, without
 // colour.
 func (d *demo) plain(ctx context.Context, out io.Writer, width int) error {
-	p := &plainPrinter{out: out, feed: feed{chat: d.world.Chat, channel: d.channel, width: width}, shown: make(map[string]chat.Card)}
+	p := &plainPrinter{out: out, feed: feed{chat: d.world.Chat, width: width}, shown: make(map[string]chat.Card)}
+	p.feed.ended = p.ended
 	if d.resumed {
 		p.feed.skip()
-		p.print("Going on where it was left.\n")
+		p.print(d.welcomeBack(ctx) + "\n")
 	}
 	played := make(chan error, 1)
 	var end stage
@@ -69,6 +71,17 @@ func (p *plainPrinter) print(text string) {
 	}
 }
 
+// ended is the last that is printed of a board: what has changed since it was
+// printed, and how it ended.
+func (p *plainPrinter) ended(m local.Posted) string {
+	text := ""
+	if before, known := p.shown[m.ID]; known {
+		text = changes(before, m.Card)
+	}
+	delete(p.shown, m.ID)
+	return text + "\n" + local.Render(m.Card, p.feed.width, false)
+}
+
 // catchUp prints what is new. A board is printed as a whole when the run's
 // status is another one, and else in lines about what has changed.
 func (p *plainPrinter) catchUp() {
@@ -79,8 +92,10 @@ func (p *plainPrinter) catchUp() {
 	for _, m := range boards {
 		before, known := p.shown[m.ID]
 		p.shown[m.ID] = m.Card
-		if known && before.Title == m.Card.Title {
+		if known {
 			p.print(changes(before, m.Card))
+		}
+		if known && before.Title == m.Card.Title {
 			continue
 		}
 		card := m.Card

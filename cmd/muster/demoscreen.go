@@ -82,7 +82,6 @@ type screen struct {
 
 	width, height int
 	boards        []local.Posted
-	tallest       int    // lines that live boards have taken, so that what is below stays in its place
 	hint          string // what to do next
 	proposal      string // the line that Tab types
 
@@ -95,7 +94,7 @@ type screen struct {
 
 func newScreen(ctx context.Context, d *demo, talk, color bool) *screen {
 	s := &screen{d: d, ctx: ctx, talk: talk, color: color, input: textinput.New()}
-	s.feed = feed{chat: d.world.Chat, channel: d.channel, color: color}
+	s.feed = feed{chat: d.world.Chat, color: color}
 	s.input.Prompt = me + " › "
 	s.input.CharLimit = 400
 	s.input.ShowSuggestions = true
@@ -113,7 +112,7 @@ func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		first := s.width == 0
 		s.width, s.height = msg.Width, msg.Height
-		s.feed.width, s.tallest = msg.Width, 0
+		s.feed.width = msg.Width
 		s.input.Width = max(msg.Width-len([]rune(s.input.Prompt))-1, 10)
 		if first {
 			s.greet()
@@ -171,9 +170,6 @@ func (s *screen) catchUp() tea.Cmd {
 	for _, text := range news {
 		s.print(text)
 	}
-	if len(boards) < len(s.boards) {
-		s.tallest = 0
-	}
 	s.boards = boards
 	s.advise()
 	return func() tea.Msg {
@@ -222,13 +218,18 @@ func (s *screen) key(msg tea.KeyMsg) tea.Cmd {
 func (s *screen) greet() {
 	if s.d.resumed {
 		s.feed.skip()
-		s.print(s.paint("2", "Going on where it was left.") + "\n")
+		s.dimly(s.d.welcomeBack(s.ctx))
 		return
 	}
 	text := "Muster, with a cluster, a forge, a tracker and a chat inside it. Nothing here is real, and nothing leaves this program."
 	if s.talk {
-		text += " You are an engineer of Online Boutique, a shop made of twelve services, in " + s.d.channel + " with ann and bob. Type as you would in your team's chat."
+		text += " You are an engineer of Online Boutique, a shop made of twelve services, in " + s.d.channel + " with ann and bob. Type as you would in your team's chat; quit leaves."
 	}
+	s.dimly(text)
+}
+
+// dimly prints what is no part of the conversation.
+func (s *screen) dimly(text string) {
 	drawn := local.Render(chat.Card{Text: text}, s.width, false)
 	for line := range strings.Lines(drawn) {
 		s.print(s.paint("2", strings.TrimSuffix(line, "\n")) + "\n")
@@ -288,20 +289,22 @@ func (s *screen) View() string {
 	if s.width == 0 || s.ending && !s.printing && len(s.pending) == 0 {
 		return ""
 	}
-	var b strings.Builder
-	board := s.drawBoards(max(s.height*2/3, 12))
-	lines := strings.Count(board, "\n")
-	s.tallest = max(s.tallest, lines)
-	b.WriteString(strings.Repeat("\n", 1+s.tallest-lines))
-	b.WriteString(board)
-	if lines > 0 {
-		b.WriteByte('\n')
-	}
+	var below strings.Builder
 	if s.talk {
-		b.WriteString(s.input.View() + "\n")
+		below.WriteString(s.input.View() + "\n")
 	}
-	b.WriteString(s.paint("2", ansi.Truncate(s.hint, s.width, "…")))
-	return b.String()
+	hints := strings.Split(ansi.Wordwrap(s.hint, s.width, ""), "\n")
+	for i := range hints {
+		hints[i] = s.paint("2", ansi.Truncate(hints[i], s.width, "…"))
+	}
+	below.WriteString(strings.Join(hints, "\n"))
+	// An empty line is above the boards and one is below them.
+	room := s.height - strings.Count(below.String(), "\n") - 3
+	board := s.drawBoards(min(max(s.height*2/3, 12), room))
+	if board != "" {
+		board += "\n"
+	}
+	return "\n" + board + below.String()
 }
 
 // drawBoards draws the live boards in so many lines at the most.
@@ -318,21 +321,27 @@ func (s *screen) drawBoards(most int) string {
 }
 
 // fit draws a board in so many lines at the most: as it is, or with a line for
-// each wave, or without its buttons as well, or cut.
+// each wave, or cut. What one can do about it is never cut.
 func fit(c chat.Card, width, most int, color bool) string {
 	text := local.Render(c, width, color)
 	if strings.Count(text, "\n") > most {
 		text = squeezed(c, width, color)
 	}
-	if strings.Count(text, "\n") > most {
-		c.Actions = nil
-		text = squeezed(c, width, color)
-	}
-	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
-	if len(lines) <= most {
+	if strings.Count(text, "\n") <= most {
 		return text
 	}
-	return strings.Join(lines[:most-1], "") + fmt.Sprintf("  … %d more lines: status shows all\n", len(lines)-most+1)
+	actions := local.Render(chat.Card{Actions: c.Actions}, width, color)
+	if len(c.Actions) == 0 {
+		actions = ""
+	}
+	c.Actions = nil
+	lines := strings.SplitAfter(strings.TrimSuffix(squeezed(c, width, color), "\n"), "\n")
+	kept := min(max(most-strings.Count(actions, "\n")-1, 1), len(lines))
+	cut := ""
+	if kept < len(lines) {
+		cut = fmt.Sprintf("  … %d more lines: status shows all\n", len(lines)-kept)
+	}
+	return strings.Join(lines[:kept], "") + cut + actions
 }
 
 // squeezed draws a board with one line for each wave. The parts are drawn one by

@@ -36,7 +36,7 @@ func openTestDemo(t *testing.T, f demoFlags) (*demo, context.Context) {
 // Whatever happens in a release, and on whatever terminal: nothing is wider than
 // the screen, and what is redrawn fits into it.
 func TestScreenFits(t *testing.T) {
-	for _, size := range []struct{ width, height int }{{100, 40}, {60, 30}, {40, 16}} {
+	for _, size := range []struct{ width, height int }{{100, 45}, {60, 25}, {40, 16}} {
 		t.Run(fmt.Sprintf("%dx%d", size.width, size.height), func(t *testing.T) {
 			d, ctx := openTestDemo(t, demoFlags{speed: 60, to: "production", faults: []string{"checkoutservice=fail"}})
 			s := newScreen(ctx, d, true, true)
@@ -53,6 +53,13 @@ func TestScreenFits(t *testing.T) {
 				view := s.View()
 				if lines := strings.Count(view, "\n") + 1; lines > size.height {
 					t.Fatalf("look %d takes %d lines:\n%s", looks, lines, view)
+				}
+				for _, m := range s.boards {
+					for _, action := range m.Card.Actions {
+						if !strings.Contains(ansi.Strip(view), "["+action.Command+"]") {
+							t.Fatalf("look %d does not show %q:\n%s", looks, action.Command, view)
+						}
+					}
 				}
 				for line := range strings.SplitSeq(view+"\n"+strings.Join(s.pending, ""), "\n") {
 					if ansi.StringWidth(line) > size.width {

@@ -1,18 +1,24 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
+// healthTime is how long a server may take to say how it is.
+const healthTime = 5 * time.Second
+
 func newHealth() *cobra.Command {
-	var url string
+	var address string
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Ask a running server whether it is well",
@@ -20,25 +26,51 @@ func newHealth() *cobra.Command {
 			"needs no other program for its health check.",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			req, err := http.NewRequestWithContext(c.Context(), http.MethodGet, url, nil)
+			u, err := url.Parse(address)
+			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return misuse("--url %s: want an address that begins with http:// or https://, such as %s", address, c.Flags().Lookup("url").DefValue)
+			}
+			answer, err := askHealth(c.Context(), u)
 			if err != nil {
-				return misuse("health: %w", err)
+				return err
 			}
-			client := &http.Client{Timeout: 5 * time.Second}
-			resp, err := client.Do(req)
-			if err != nil {
-				return fmt.Errorf("health: %w", err)
-			}
-			defer resp.Body.Close()
-			body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-			text := strings.TrimSpace(string(body))
-			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("health: %s answers %s: %s", url, resp.Status, text)
-			}
-			_, errOut := fmt.Fprintln(c.OutOrStdout(), text)
-			return errors.Join(err, errOut)
+			_, err = fmt.Fprintln(c.OutOrStdout(), answer)
+			return err
 		},
 	}
-	c.Flags().StringVar(&url, "url", "http://127.0.0.1:8080/healthz", "what to ask: /healthz (it lives) or /readyz (it works)")
+	c.Flags().StringVar(&address, "url", "http://127.0.0.1:8080/healthz", "what to ask: /healthz (it lives) or /readyz (it works)")
 	return c
+}
+
+// askHealth returns what a server answers, if it is well.
+func askHealth(ctx context.Context, u *url.URL) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", fmt.Errorf("health: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	var failed *net.OpError
+	var asking *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "", fmt.Errorf("%s gives no answer within %v", u.Host, healthTime)
+	case errors.As(err, &failed) && failed.Op == "dial":
+		return "", fmt.Errorf("nothing answers at %s: start `muster serve`, or name another with --url", u.Host)
+	case errors.As(err, &asking):
+		return "", fmt.Errorf("what answers at %s is no Muster: %w", u.Host, asking.Err)
+	case err != nil:
+		return "", fmt.Errorf("health: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	if err != nil {
+		return "", fmt.Errorf("health: %s: the answer broke off: %w", u.Host, err)
+	}
+	text := strings.TrimSpace(string(body))
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("health: %s answers %s: %s", u, resp.Status, text)
+	}
+	return text, nil
 }

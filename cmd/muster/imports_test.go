@@ -38,7 +38,7 @@ var importRules = []importRule{
 
 	// The bot knows the engine and ports, never who is behind them.
 	{"bot/chat", nil, nil},
-	{"bot/web", []string{"bot", "bot/chat", "playbooks", "playbooks/engine", "github.com/prometheus/client_golang/..."}, []string{"playbooks/...", "store/..."}},
+	{"bot/web", []string{"bot", "bot/chat", "playbooks", "playbooks/engine", "store", "github.com/prometheus/client_golang/..."}, []string{"playbooks/...", "store/..."}},
 	{"bot", []string{"bot/chat", "playbooks", "playbooks/engine", "playbooks/steps", "store", "github.com/agext/levenshtein", "golang.org/x/sync/errgroup"}, []string{"store/...", "integrations/local", "configs"}},
 
 	{"configs", []string{"playbooks", "github.com/goccy/go-yaml/...", "github.com/agext/levenshtein", "github.com/Masterminds/semver/v3"}, nil},
@@ -50,7 +50,7 @@ var importRules = []importRule{
 	// The only place that sees concrete types.
 	{"cmd/muster", []string{
 		"bot", "bot/chat", "bot/web", "configs", "integrations/...", "playbooks", "playbooks/engine", "playbooks/steps", "store", "store/bolt", "store/mem",
-		"github.com/spf13/cobra", "github.com/prometheus/client_golang/...", "github.com/charmbracelet/...", "golang.org/x/term",
+		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/prometheus/client_golang/...", "github.com/charmbracelet/...", "golang.org/x/term",
 	}, nil},
 }
 

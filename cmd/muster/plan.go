@@ -82,7 +82,7 @@ func plan(c *cobra.Command, f planFlags, args []string) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.WriteString(c.OutOrStdout(), playbooks.Diff(before, pb).String())
+		_, err = io.WriteString(c.OutOrStdout(), playbooks.DiffPlans(before, pb).String())
 		return err
 	}
 	return writePlan(c.OutOrStdout(), f.output, pb)
@@ -131,48 +131,6 @@ func earlier(c *cobra.Command, f planFlags) (*playbooks.Playbook, error) {
 	return a.playbook(c.Context(), strconv.Itoa(run))
 }
 
-// loadConfig reads the configuration. What is wrong with it is a mistake of use.
-func loadConfig(path string) (*configs.Config, error) {
-	config, err := configs.Load(path)
-	if err == nil {
-		return config, nil
-	}
-	return nil, usageError{configError(path, err)}
-}
-
-// configError says everything that is wrong with a configuration, and how much
-// that is.
-func configError(path string, err error) error {
-	var all *configs.Errors
-	if !errors.As(err, &all) {
-		return err
-	}
-	return fmt.Errorf("%s has %s\n\n%s", path, count(len(all.Problems), "mistake"), problemText(all.Problems))
-}
-
-// problemText sets problems one below the other, with an empty line in between
-// where they have excerpts.
-func problemText(problems []configs.Problem) string {
-	var b strings.Builder
-	for i, p := range problems {
-		switch {
-		case i > 0 && (p.Excerpt != "" || problems[i-1].Excerpt != ""):
-			b.WriteString("\n\n")
-		case i > 0:
-			b.WriteString("\n")
-		}
-		b.WriteString(p.String())
-	}
-	return b.String()
-}
-
-func count(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + one + "s"
-}
-
 // planError says why there is no plan, with the place in the configuration where
 // that can be said.
 func planError(config *configs.Config, err error) error {
@@ -197,7 +155,7 @@ func located(config *configs.Config, refused *playbooks.PlanError) []configs.Pro
 	return problems
 }
 
-// place is the way to what a problem is about, for configs.Config.Locate.
+// place is the way to what a problem is about, for configs.Config.Problem.
 func place(c *playbooks.Catalog, p playbooks.Problem) []string {
 	m := c.Module(p.Module)
 	if m == nil {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes, part of the command line's contract.
@@ -77,14 +78,33 @@ func newRoot(s streams) *cobra.Command {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return misuse("%w; see %s --help", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newDemo(), newPlan(), newCheck(), newServe(),
 		newAudit(), newHealth(), newVersion(),
 	)
 	return root
+}
+
+// flagError says what was wrong with a flag, without the words of what parsed it.
+func flagError(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return misuse("%w; see %s --help", err, c.CommandPath())
+	}
+	f := invalid.GetFlag()
+	want := "another value"
+	switch f.Value.Type() {
+	case "float64":
+		want = "a number such as 10"
+	case "int":
+		want = "a whole number such as 10"
+	case "duration":
+		want = "a time such as 90s or 5m"
+	case "bool":
+		want = "true or false"
+	}
+	return misuse("--%s %s: want %s; see %s --help", f.Name, invalid.GetValue(), want, c.CommandPath())
 }
 
 // noArguments refuses arguments, with the commands there are.

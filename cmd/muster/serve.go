@@ -8,11 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
-
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync/atomic"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 	"github.com/muster-release/muster/bot/web"
 	"github.com/muster-release/muster/configs"
 	"github.com/muster-release/muster/integrations/local"
-	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/store"
 	"github.com/muster-release/muster/store/bolt"
 )
 
@@ -89,6 +88,9 @@ func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan o
 	go func() { served <- server.Serve(listener) }()
 	a.Start(ctx)
 	log.Info("muster serves", "address", listener.Addr().String(), "version", thisBuild().Version, "open runs", len(a.engine.OpenRuns()))
+	if !private(listener.Addr()) {
+		log.Warn("this is plain HTTP, and other machines can reach it: tokens can be read on the way; put a proxy with TLS in front, or listen at a loopback address", "address", listener.Addr().String())
+	}
 	if o.listening != nil {
 		o.listening(listener.Addr())
 	}
@@ -96,7 +98,7 @@ func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan o
 		select {
 		case <-reload:
 			if summary, err := a.Reload(ctx); err != nil {
-				log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
+				logReload(log, err)
 			} else {
 				log.Info("the configuration is reloaded: " + summary)
 			}
@@ -117,16 +119,47 @@ func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan o
 	}
 }
 
+// logReload says why a configuration was not taken, with a line for each mistake.
+func logReload(log *slog.Logger, err error) {
+	var mistakes *configs.Errors
+	if !errors.As(err, &mistakes) {
+		log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
+		return
+	}
+	for _, p := range mistakes.Problems {
+		at := p.Position
+		p.Position, p.Excerpt = configs.Position{}, ""
+		log.Error("a mistake in the configuration", "at", at.String(), "mistake", p.String())
+	}
+	log.Error("the configuration was not reloaded; the old one stays in force", "mistakes", len(mistakes.Problems))
+}
+
 func listen(ctx context.Context, address string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil { // the configuration's own address was looked at when it was read
+		return nil, misuse("--listen %s: want HOST:PORT, such as %s", address, configs.DefaultListen)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
+	var failed *net.OpError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("serve: the address %s is in use by another program: stop that one, or choose another with --listen", address)
+	case errors.As(err, &failed):
+		return nil, fmt.Errorf("serve: the address %s cannot be listened at: %w", address, failed.Err)
 	case err != nil:
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	return l, nil
+}
+
+// private reports whether only programs of this machine can reach an address.
+func private(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // openServer opens what the configuration asks for, and says what it does not
@@ -165,56 +198,9 @@ func openServer(ctx context.Context, dir string, source *configSource, log *slog
 	if len(config.Server.Tokens) == 0 {
 		log.Warn("no token is configured under server: tokens: nobody can give commands")
 	}
-	return newApp(ctx, o)
-}
-
-// configSource is the configuration in force, and the way to a newer one.
-type configSource struct {
-	path    string
-	current atomic.Pointer[configs.Config]
-	builds  *local.Forge // of the embedded world; nil: there is none
-}
-
-func (s *configSource) tokens() []web.Token {
-	var tokens []web.Token
-	for _, t := range s.current.Load().Server.Tokens {
-		tokens = append(tokens, web.Token{Person: t.Person, Secret: t.Token.Reveal()})
+	a, err = newApp(ctx, o)
+	if errors.Is(err, store.ErrCorrupt) {
+		return nil, fmt.Errorf("serve: %w: nothing was changed; restore %s from a backup, and see what is damaged with: muster audit verify --data %s", err, s.Path(), dir)
 	}
-	return tokens
-}
-
-// reload reads the configuration again. After an error the old one is in force.
-func (s *configSource) reload() (*playbooks.Catalog, string, error) {
-	config, err := configs.Load(s.path)
-	if err != nil {
-		return nil, "", configError(s.path, err)
-	}
-	if err := s.publish(config.Catalog); err != nil {
-		return nil, "", err
-	}
-	before := s.current.Swap(config).Server
-	now := config.Server
-	c := config.Catalog
-	summary := fmt.Sprintf("%s, %s and %s are in force", count(len(c.Modules), "module"), count(len(c.Environments), "environment"), count(len(now.Tokens), "token"))
-	if before.Listen != now.Listen || before.Data != now.Data || before.World != now.World {
-		summary += "; a change of server: listen, data or world wants a restart"
-	}
-	return c, summary, nil
-}
-
-// publish lets the embedded forge have built what the catalog names.
-func (s *configSource) publish(c *playbooks.Catalog) error {
-	if s.builds == nil {
-		return nil
-	}
-	for i := range c.Modules {
-		m := &c.Modules[i]
-		if m.Version == "" {
-			continue
-		}
-		if err := s.builds.SetBuild(playbooks.BuildState{Module: m.Name, Version: m.Version, State: "passed"}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a, err
 }

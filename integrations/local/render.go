@@ -143,12 +143,20 @@ func (s *sheet) progress(p chat.Progress) {
 	size := min(24, s.width/3)
 	full := size * done / p.Total
 	bar := s.paint(green, strings.Repeat("█", full)) + s.paint(dim, strings.Repeat("░", size-full))
-	words := fmt.Sprintf("%d of %d", done, p.Total)
-	if label != "" {
-		words += " · " + label
+	words := strings.TrimSpace(fmt.Sprintf("%d of %d %s", done, p.Total, label))
+	first, beside := margin+bar+" ", strings.Repeat(" ", size+3)
+	// A label may have several phrases, and each stays on a line if it can.
+	const between = " · "
+	row := ""
+	for phrase := range strings.SplitSeq(words, between) {
+		if row != "" && ansi.StringWidth(row+between+phrase) > s.width-len(beside) {
+			s.text(first, beside, row, "")
+			first, row = beside, phrase
+			continue
+		}
+		row = strings.TrimPrefix(row+between+phrase, between)
 	}
-	beside := strings.Repeat(" ", size+3)
-	s.text(margin+bar+" ", beside, words, "")
+	s.text(first, beside, row, "")
 }
 
 func (s *sheet) section(c chat.Section) {

@@ -26,7 +26,7 @@ var cards = map[string]chat.Card{
 	"board": {
 		Title:    "Release r7 to production",
 		Tone:     chat.Neutral,
-		Progress: &chat.Progress{Done: 7, Total: 18, Label: "wave 2 of 3, about 40 s to go"},
+		Progress: &chat.Progress{Done: 7, Total: 18, Label: "changes · wave 2 of 3 · about 40 s to go"},
 		Sections: []chat.Section{
 			{Fields: []chat.Field{field("asked by", "Ada"), field("playbook", "3fa2c19d"), field("targets", "eu, us"), field("release issue", "REL-7")}},
 			{Heading: "Wave 1", Items: []chat.Item{

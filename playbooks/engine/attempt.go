@@ -169,6 +169,10 @@ func (e *Engine) guard(o steps.Order, call func(context.Context) (steps.Report, 
 	return report, err
 }
 
+// LostAnswer begins the message of an EventNoted that says that a port was asked to
+// begin something, and that nobody knows yet what became of it.
+const LostAnswer = "the answer was lost"
+
 // maxStatus is how much a step may ask to be handed back.
 const maxStatus = 16 << 10
 
@@ -238,7 +242,7 @@ func (t *turn) erred(a *attempt, p *playbooks.Progress, m outcome) {
 	default:
 		// Nothing is known of the effect. Look, ever less often, until the time is over.
 		if m.call == callStart && a.step.Kind.HasEffect() {
-			t.emit(playbooks.EventNoted, a, steps.Report{Status: p.Status, Message: fmt.Sprintf("the answer was lost (%v); it is looked up, and nothing is repeated", m.err)})
+			t.emit(playbooks.EventNoted, a, steps.Report{Status: p.Status, Message: fmt.Sprintf("%s (%v); it is looked up, and nothing is repeated", LostAnswer, m.err)})
 		}
 		if a.report.Message != m.err.Error() {
 			a.report.Message, t.progress = m.err.Error(), true

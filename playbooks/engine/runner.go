@@ -272,7 +272,11 @@ func (r *runner) saved(t *turn) (nudge []string) {
 // the log says; people are told that their command came to nothing, unless the log
 // has it after all; outcomes of steps are kept and tried again.
 func (r *runner) unsaved(batch []message, err error) {
-	r.e.o.Log.Error("a run could not be read or saved; it stands still until it can", "run", r.id, "error", err)
+	if errors.Is(err, store.ErrCorrupt) {
+		r.e.o.Log.Error("a run's record cannot be read; it stands still", "run", r.id, "error", err)
+	} else {
+		r.e.o.Log.Error("a run could not be saved; it stands still until it can", "run", r.id, "error", err)
+	}
 	r.run = nil
 	r.trouble = err
 	r.large = errors.Is(err, store.ErrTooLarge)

@@ -125,7 +125,9 @@ func (s *Store) Close() error {
 
 	s.dbMu.Lock()
 	defer s.dbMu.Unlock()
-	removeNote(s.path)
+	if !s.opts.ReadOnly {
+		removeNote(s.path)
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("bolt: close %q: %w", s.path, err)
 	}

@@ -58,11 +58,15 @@ func openFile(path string, opts Options) (*bolt.DB, error) {
 	}
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("bolt: open %q: it is in use by %s: stop that first, or ask it instead", path, holder(path))
+		return nil, fmt.Errorf("the store %q is in use by %s; stop that first", path, holder(path))
+	case errors.Is(err, store.ErrCorrupt):
+		return nil, fmt.Errorf("the store %q %w", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("bolt: open %q: %w", path, err)
 	}
-	writeNote(path)
+	if !opts.ReadOnly {
+		writeNote(path)
+	}
 	return db, nil
 }
 
@@ -73,7 +77,7 @@ func openChecked(path string, d depth, readOnly bool, deadline time.Time) (db *b
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = damaged("%v", p)
+			err = disorder(fmt.Errorf("%v", p))
 		}
 		if err != nil && file != nil {
 			// When bbolt has closed it, these do nothing.
@@ -128,13 +132,32 @@ func openError(err error) error {
 	case errors.Is(err, berrors.ErrInvalid):
 		return damaged("it is not a bolt file")
 	default:
-		return damaged("%v", err)
+		return disorder(err)
 	}
 }
 
-func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w: %s; the file was left as it is: restore it from a backup, or name another",
-		store.ErrCorrupt, fmt.Sprintf(format, args...))
+// damage is a store.ErrCorrupt in words for whoever opens the file.
+type damage struct{ cause string }
+
+func (d damage) Error() string {
+	return "is damaged: " + d.cause + "; it was left as it is: restore it from a backup, or name another"
+}
+
+func (damage) Unwrap() error { return store.ErrCorrupt }
+
+func damaged(format string, args ...any) error { return damage{fmt.Sprintf(format, args...)} }
+
+// disorder is the damage where bbolt, or check, finds that pages are wrong.
+func disorder(err error) error {
+	const most = 200
+	words := strings.ReplaceAll(err.Error(), "\n", "; ")
+	for _, prefix := range []string{"bolt: read: ", store.ErrCorrupt.Error() + ": ", "panic: ", "assertion failed: "} {
+		words = strings.TrimPrefix(words, prefix)
+	}
+	if len(words) > most {
+		words = words[:most] + "…"
+	}
+	return damaged("its pages do not fit together (%s)", words)
 }
 
 // inspect refuses what is not a sound file of this format. It may panic.
@@ -168,7 +191,7 @@ func inspect(db *bolt.DB, file *os.File, d depth) error {
 		return nil
 	}
 	if err := check(context.Background(), tx); err != nil {
-		return damaged("%v", err)
+		return disorder(err)
 	}
 	return nil
 }

@@ -163,6 +163,10 @@ func TestDamage(t *testing.T) {
 					s.Close()
 					t.Fatal("opened")
 				}
+				if words := err.Error(); tt.corrupt && (!strings.HasPrefix(words, fmt.Sprintf("the store %q is damaged: ", path)) ||
+					strings.Contains(words, "panic") || strings.Contains(words, "bolt: ") || strings.Contains(words, "corrupt") || strings.Contains(words, "\n")) {
+					t.Errorf("shows plumbing: %v", err)
+				}
 				if errors.Is(err, store.ErrCorrupt) != tt.corrupt || !strings.Contains(err.Error(), tt.says) ||
 					!strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "left as it is") {
 					t.Errorf("got: %v\nwant it to say %q, corrupt: %t", err, tt.says, tt.corrupt)
@@ -266,6 +270,26 @@ func TestCutShortWhileOpen(t *testing.T) {
 		err := l.Append(t.Context(), []store.Append{{Log: "a", Expect: 50, Records: [][]byte{nil}}}, nil)
 		if !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("append: got %v, want store.ErrCorrupt", err)
+		}
+	}
+}
+
+// Readers may share the file, so none of them is named as its holder.
+func TestReadOnlyLeavesNoNote(t *testing.T) {
+	path := tempPath(t)
+	if err := open(t, path, bolt.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	reader := open(t, path, bolt.Options{ReadOnly: true})
+	for _, when := range []string{"open", "closed"} {
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil || len(entries) != 1 {
+			t.Errorf("%s: %v, %v, want the store alone", when, entries, err)
+		}
+		if when == "open" {
+			if err := reader.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
