@@ -146,26 +146,25 @@ func (b *board) head() {
 }
 
 // left estimates how long the run still takes: the longest chain of what is to
-// be done. It says nothing where nobody has estimated anything, or nothing moves.
+// be done. It says nothing where nothing moves, or nobody has estimated one of
+// the changes that are left.
 func (b *board) left() time.Duration {
 	if b.r.Effects() == 0 {
 		return 0
 	}
 	var left time.Duration
-	estimated := false
 	for i, chain := range b.r.Book.Priorities() {
-		p := &b.r.Steps[i]
-		estimated = estimated || b.r.Book.Steps[i].Estimate > 0
+		p, step := &b.r.Steps[i], &b.r.Book.Steps[i]
 		switch p.State {
 		case playbooks.Done, playbooks.SkippedStep:
 			continue
 		case playbooks.Running:
 			chain -= b.Now.Sub(p.Started)
 		}
+		if step.Kind.HasEffect() && step.Estimate == 0 {
+			return 0
+		}
 		left = max(left, chain)
-	}
-	if !estimated {
-		return 0
 	}
 	return left
 }
