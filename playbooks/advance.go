@@ -166,15 +166,15 @@ func (a *advancing) begin(step *Step, progress *Progress) {
 		return
 	}
 	if step.Kind.HasEffect() {
-		if !a.r.approved(a.p, step, a.now) {
-			a.askAgain(step.ApprovedBy)
-			return
-		}
 		if a.env.Locks[a.r.Book.place(step)] != a.r.ID {
 			return
 		}
 		if a.room <= 0 {
 			a.d.Starved = true
+			return
+		}
+		if !a.r.approved(a.p, step, a.now) {
+			a.askAgain(step.ApprovedBy)
 			return
 		}
 		a.room--

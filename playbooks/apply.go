@@ -38,12 +38,15 @@ func (r *Run) apply(e *Event) error {
 	case EventAdopted:
 		return r.adopt(e)
 	case EventPaused:
-		r.Paused, r.WantsBack = halt(e), false
+		r.Paused = halt(e)
+		if e.By == "" {
+			r.WantsBack = false // Muster itself found that it cannot be rolled back
+		}
 	case EventResumed:
 		r.Paused = nil
 	case EventAborting:
 		if e.Rollback {
-			r.WantsBack, r.Aborting = true, nil
+			r.WantsBack, r.Aborting, r.Paused = true, nil, nil
 		} else {
 			r.Aborting, r.WantsBack = halt(e), false
 		}

@@ -2,6 +2,7 @@ package playbooks
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,9 +44,30 @@ func (p *Policy) mayApprove(r *Run, a *Approval, person string) *Refusal {
 // whoever may roll back there.
 func (p *Policy) counts(r *Run, person string, rule ApprovalRule) bool {
 	if rule.Group == "" {
-		return p.May(person, VerbRollback, r.Environment, r.moduleNames()...) == nil
+		return r.mayRollBack(p, person)
 	}
 	return p.In(person, rule.Group)
+}
+
+// backers remembers, for the policy and the playbook of the moment, who may roll
+// the run back: the question is asked for every step, and the answer takes a look at
+// every module.
+type backers struct {
+	policy *Policy
+	book   *Book
+	people map[string]bool
+}
+
+func (r *Run) mayRollBack(p *Policy, person string) bool {
+	if r.backers.policy != p || r.backers.book != r.Book {
+		r.backers = backers{p, r.Book, make(map[string]bool)}
+	}
+	may, known := r.backers.people[person]
+	if !known {
+		may = p.May(person, VerbRollback, r.Environment, r.moduleNames()...) == nil
+		r.backers.people[person] = may
+	}
+	return may
 }
 
 // Approvers returns the names of the people who count for a rule of a run's
@@ -74,23 +96,31 @@ func (p *Policy) names(r *Run, a *Approval, rules []ApprovalRule) []string {
 // left for it to guard, nobody is missing.
 func (r *Run) Tally(p *Policy, a *Approval, now time.Time) Tally {
 	tally := Tally{Approval: a}
-	asked := false
+	lacking := -1
+	seen := make(map[string]bool)
 	for _, i := range r.Book.guarded[a.Step] {
 		if r.Steps[i].State != Pending {
 			continue
 		}
 		// An answer to an earlier playbook covers some steps and not others: what
-		// counts for all is what counts for the one that is covered least.
+		// counts for all is what counts for the step that lacks the most.
 		given := r.grantsFor(p, a, &r.Book.Steps[i], now)
-		if !asked || len(given) < len(tally.Given) {
-			tally.Given, asked = given, true
+		people := make([]string, len(given))
+		for k := range given {
+			people[k] = given[k].Person
 		}
-		if len(given) == 0 {
-			break
+		key := strings.Join(people, "\x00")
+		if seen[key] {
+			continue
 		}
-	}
-	if asked {
-		tally.Missing = p.missing(r, a, tally.Given)
+		seen[key] = true
+		missing, n := p.missing(r, a, given), 0
+		for _, rule := range missing {
+			n += rule.Count
+		}
+		if n > lacking {
+			tally.Given, tally.Missing, lacking = given, missing, n
+		}
 	}
 	return tally
 }

@@ -321,6 +321,7 @@ func (c *deciding) reject() (Decision, error) {
 	d := Decision{Run: []Event{c.event(EventRejected, a.Step)}}
 	follow := Event{Time: c.now, By: c.cmd.By, Reason: "rejected: " + c.cmd.Reason}
 	switch {
+	case c.r.WantsBack: // it goes back in any case
 	case c.r.RollingBack && len(c.r.Earlier) > 0 && len(Chapter{c.r.Book, c.r.Steps}.touched()) == 0:
 		follow.Type, follow.Digest = EventAdopted, c.r.Earlier[len(c.r.Earlier)-1].Book.Digest
 		halt := follow

@@ -32,6 +32,9 @@ func NewEnvironmentState(name string) *EnvironmentState {
 	return &EnvironmentState{Name: name, Locks: make(map[Place]string), Live: make(map[Place]Live), causes: make(map[string]bool)}
 }
 
+// Caused reports whether a freeze, or the end of one, has that cause.
+func (s *EnvironmentState) Caused(cause string) bool { return cause != "" && s.causes[cause] }
+
 // Apply changes the state by one event of the environment's log; see Run.Apply.
 func (s *EnvironmentState) Apply(e Event) error {
 	switch e.Type {

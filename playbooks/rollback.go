@@ -3,6 +3,7 @@ package playbooks
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -159,11 +160,11 @@ func (u *undoing) steps(first []Edge, asks bool) []Step {
 			add(Step{
 				ID: back.head, Kind: verb, Module: s.Module, Target: s.Target, Reason: reason,
 				Needs: slices.Clone(first), From: back.from, Version: back.to, Deployer: back.step.Deployer,
-				Params: back.step.Params, ApprovedBy: approvedBy, Timeout: back.step.Timeout, Estimate: back.step.Estimate,
+				Params: withoutShare(back.step.Params), ApprovedBy: approvedBy, Timeout: back.step.Timeout, Estimate: back.step.Estimate,
 			})
 			add(Step{
 				ID: back.tail, Kind: StepVerify, Module: s.Module, Target: s.Target, Version: back.to,
-				Reason: "what runs there must be what ran before", Deployer: back.step.Deployer, Params: back.step.Params,
+				Reason: "what runs there must be what ran before", Deployer: back.step.Deployer, Params: withoutShare(back.step.Params),
 				Needs:   []Edge{{Step: back.head, Reason: "first it goes back, then it is looked at"}},
 				Timeout: DefaultTimeout,
 			})
@@ -283,6 +284,17 @@ func (u *undoing) describe() {
 	for _, id := range u.kept {
 		pb.Warnings = append(pb.Warnings, Warning{Code: "not-undone", Message: id + " has run and is not undone"})
 	}
+}
+
+// withoutShare returns a step's parameters without the share of a canary: what
+// goes back goes back whole.
+func withoutShare(params map[string]string) map[string]string {
+	if params[ParamShare] == "" {
+		return params
+	}
+	whole := maps.Clone(params)
+	delete(whole, ParamShare)
+	return whole
 }
 
 func orNone(version string) string {

@@ -97,6 +97,7 @@ type Run struct {
 	Ended       time.Time
 
 	books   Books
+	backers backers
 	shown   map[Digest]*Book
 	causes  map[string]bool
 	doubt   map[string]bool // approval steps that have lost an answer since they were decided

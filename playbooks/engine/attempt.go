@@ -3,10 +3,12 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -56,8 +58,10 @@ func (r *runner) order(step *playbooks.Step, p *playbooks.Progress) steps.Order 
 		From:  step.From, Version: step.Version, Artifact: step.Artifact, Deployer: step.Deployer,
 		Params: step.Params, Share: 100, Bake: step.Bake, StartedAt: p.Started, Status: p.Status,
 	}
-	if share, err := strconv.Atoi(step.Params["share"]); err == nil {
-		o.Share = share
+	if step.Kind == playbooks.StepCanary || step.Kind == playbooks.StepBake {
+		if share, err := strconv.Atoi(step.Params[playbooks.ParamShare]); err == nil {
+			o.Share = share
+		}
 	}
 	return o
 }
@@ -160,8 +164,17 @@ func (e *Engine) guard(o steps.Order, call func(context.Context) (steps.Report, 
 		}
 	}()
 	report, err = call(ctx)
-	if err == nil && len(report.Status) > maxStatus {
+	switch {
+	case err != nil:
+	case len(report.Status) > maxStatus:
 		err = broken{fmt.Sprintf("it wants to remember %d bytes, and %d are the most", len(report.Status), maxStatus)}
+	case len(report.Status) > 0 && !json.Valid(report.Status):
+		err = broken{"what it wants to remember is not JSON"}
+	}
+	if report.Live != nil {
+		live := *report.Live
+		live.Message, live.Config = clip(live.Message, 2<<10), clip(live.Config, 1<<10)
+		report.Live = &live
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
@@ -231,7 +244,7 @@ func (t *turn) erred(a *attempt, p *playbooks.Progress, m outcome) {
 		t.fail(a, p, steps.Report{Message: m.err.Error()}, true, wait)
 	case again:
 		if !t.overdue(a, p) {
-			a.lookAfter(wait)
+			a.lookAfter(t.inTime(a, p, wait))
 		}
 	case errors.Is(m.err, steps.ErrCannotLook) || permanent(m.err) && m.call == callLook && a.step.Kind.HasEffect():
 		t.emit(playbooks.EventUnknown, a, steps.Report{Message: m.err.Error()})
@@ -296,7 +309,7 @@ func (t *turn) runs(a *attempt, p *playbooks.Progress, report steps.Report) {
 	a.report = report
 	timing := t.r.e.o.Timing
 	switch {
-	case !bytes.Equal(report.Status, p.Status), news && p.Stalled:
+	case !bytes.Equal(report.Status, p.Status), news && p.Stalled, news && strings.HasPrefix(p.Message, LostAnswer):
 		a.order.Status = report.Status
 		t.emit(playbooks.EventNoted, a, report)
 	case !news && !p.Stalled && a.step.Kind.HasEffect() && t.now.Sub(a.changed) >= timing.Stall:
@@ -309,9 +322,7 @@ func (t *turn) runs(a *attempt, p *playbooks.Progress, report steps.Report) {
 	if wait <= 0 {
 		wait = timing.Poll
 	}
-	if a.step.Timeout > 0 {
-		wait = min(wait, max(p.Started.Add(a.step.Timeout).Sub(t.now), time.Millisecond))
-	}
+	wait = t.inTime(a, p, wait)
 	if a.halt != "" {
 		wait = min(wait, timing.Poll)
 		if a.halted.IsZero() {
@@ -319,6 +330,14 @@ func (t *turn) runs(a *attempt, p *playbooks.Progress, report steps.Report) {
 		}
 	}
 	a.lookAfter(wait)
+}
+
+// inTime shortens a wait so that it ends no later than the step's time.
+func (t *turn) inTime(a *attempt, p *playbooks.Progress, wait time.Duration) time.Duration {
+	if a.step.Timeout > 0 && a.halt == "" {
+		return min(wait, max(p.Started.Add(a.step.Timeout).Sub(t.now), time.Millisecond))
+	}
+	return wait
 }
 
 // overdue deals with a step that has had its time: it is stopped, and when that

@@ -12,6 +12,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,15 +89,16 @@ type Engine struct {
 	record   *record
 	instance string // makes idempotency keys unique among installations
 
-	mu      sync.Mutex
-	policy  *playbooks.Policy
-	runners map[string]*runner // runs that are not over
-	spaces  map[string]*space  // by environment
-	next    int                // number of the next run
-	ctx     context.Context    // of the port calls; ended by Stop
-	cancel  context.CancelCauseFunc
-	stopped bool
-	work    sync.WaitGroup // loops and port calls
+	mu       sync.Mutex
+	policy   *playbooks.Policy
+	runners  map[string]*runner       // runs that are not over
+	spaces   map[string]*space        // by environment
+	next     int                      // number of the next run
+	starting map[string]chan struct{} // by cause: a Start is under way
+	ctx      context.Context          // of the port calls; ended by Stop
+	cancel   context.CancelCauseFunc
+	stopped  bool
+	work     sync.WaitGroup // loops and port calls
 }
 
 // Open reads what the store knows and returns an engine that is at rest: call
@@ -111,7 +113,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	o.Timing = o.Timing.withDefaults()
 	e := &Engine{
 		o: o, record: newRecord(o.Logs), policy: o.Policy,
-		runners: make(map[string]*runner), spaces: make(map[string]*space),
+		runners: make(map[string]*runner), spaces: make(map[string]*space), starting: make(map[string]chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	var err error
@@ -127,7 +129,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	for _, o := range open {
-		e.runners[o.Run] = &runner{e: e, id: o.Run, space: e.space(o.Environment), before: o.Rest, rest: o.Rest}
+		s := e.space(o.Environment)
+		e.runners[o.Run] = &runner{e: e, id: o.Run, space: s, before: o.Rest, rest: o.Rest}
+		if !o.Rest.Quiet {
+			s.effects[o.Run] = unlimited // nobody begins anything before it is known what it does
+		}
 	}
 	return e, nil
 }
@@ -216,7 +222,7 @@ func (e *Engine) PlanRollback(ctx context.Context, run string) (*playbooks.Playb
 		if !v.Run.Over() {
 			return &playbooks.Refusal{Rule: "run-over", Message: fmt.Sprintf("run %s is not over", run), Try: []string{"rollback " + run}}
 		}
-		if v.Run.RollingBack {
+		if v.Run.Outcome == playbooks.RolledBack || v.Run.RollingBack && len(v.Run.Earlier) == 0 {
 			return &playbooks.Refusal{Rule: "forward-only", Message: fmt.Sprintf("run %s went back itself; plan a release instead", run)}
 		}
 		var err error
@@ -269,6 +275,11 @@ func (e *Engine) facts(ctx context.Context, catalog *playbooks.Catalog, request 
 // *playbooks.Refusal where rules say no.
 func (e *Engine) Start(ctx context.Context, cmd playbooks.Command) (run string, err error) {
 	if cmd.Cause != "" {
+		done, err := e.alone(ctx, cmd.Cause)
+		if err != nil {
+			return "", err
+		}
+		defer done()
 		if run, err = e.record.runOf(ctx, cmd.Cause); run != "" || err != nil {
 			return run, err
 		}
@@ -322,6 +333,45 @@ func (e *Engine) Start(ctx context.Context, cmd playbooks.Command) (run string, 
 	return run, nil
 }
 
+// alone waits until no other Start with that cause is under way.
+func (e *Engine) alone(ctx context.Context, cause string) (done func(), err error) {
+	for {
+		e.mu.Lock()
+		other := e.starting[cause]
+		if other == nil {
+			mine := make(chan struct{})
+			e.starting[cause] = mine
+			e.mu.Unlock()
+			return func() {
+				e.mu.Lock()
+				delete(e.starting, cause)
+				e.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// causeless gives a command without a cause one of its own, so that the log can
+// tell whether it was carried out.
+func causeless(cmd playbooks.Command) playbooks.Command {
+	if cmd.Cause == "" {
+		cmd.Cause = "muster/" + rand.Text()
+	}
+	return cmd
+}
+
+// notKnown is the answer to a command that may have been carried out.
+func notKnown(err error) error {
+	return fmt.Errorf("it is not known whether that was done; look before you try again: %w", err)
+}
+
 func notSaved(err error) error { return fmt.Errorf("%w: %w", ErrNotSaved, err) }
 
 // Do carries out a command on a run. It returns when the command is durable; what
@@ -335,6 +385,7 @@ func (e *Engine) Do(ctx context.Context, cmd playbooks.Command) error {
 	if r == nil {
 		return e.doEnded(ctx, cmd)
 	}
+	cmd = causeless(cmd)
 	reply := make(chan error, 1)
 	if !r.post(command{cmd, reply}) {
 		return ErrStopped
@@ -362,6 +413,9 @@ func (e *Engine) doEnded(ctx context.Context, cmd playbooks.Command) error {
 		return err
 	}
 	if err := <-e.record.submit(change{run: run, expect: run.Len, events: decision.Run}); err != nil {
+		if errors.Is(err, store.ErrUnknown) {
+			return notKnown(err)
+		}
 		return notSaved(err)
 	}
 	e.o.Changed(cmd.Run)
@@ -390,6 +444,7 @@ func (e *Engine) Freeze(ctx context.Context, cmd playbooks.Command) error {
 	if policy.Environment(cmd.Environment) == nil {
 		return &playbooks.Refusal{Rule: "known-environment", Message: fmt.Sprintf("there is no environment %q", cmd.Environment)}
 	}
+	cmd = causeless(cmd)
 	s := e.space(cmd.Environment)
 	if err := s.lock(ctx); err != nil {
 		return err
@@ -406,10 +461,18 @@ func (e *Engine) Freeze(ctx context.Context, cmd playbooks.Command) error {
 	}
 	answer := s.submit(decision.Env)
 	s.unlock()
-	if err := s.settle(<-answer); err != nil {
-		return notSaved(err)
+	err = s.settle(<-answer)
+	if err == nil {
+		return nil
 	}
-	return nil
+	var there bool
+	if readErr := s.view(ctx, func(env *playbooks.EnvironmentState) { there = env.Caused(cmd.Cause) }); readErr != nil {
+		return notKnown(errors.Join(err, readErr))
+	}
+	if there {
+		return nil
+	}
+	return notSaved(err)
 }
 
 // View is what a run looks like at a moment. It is valid during the call alone.

@@ -395,3 +395,141 @@ func TestStopAndStart(t *testing.T) {
 	l.until(run, done, time.Minute)
 	l.engine.Stop()
 }
+
+func TestOneDeliveryStartsOneRun(t *testing.T) {
+	bubble(t, free(), local.Options{}, func(l *lab) {
+		start := playbooks.Command{By: "dev", Digest: l.plan("production").Digest, Cause: "click/1"}
+		runs := make(chan string, 8)
+		for range cap(runs) {
+			go func() {
+				run, err := l.engine.Start(context.Background(), start)
+				if err != nil {
+					t.Error(err)
+				}
+				runs <- run
+			}()
+		}
+		for range cap(runs) {
+			if run := <-runs; run != "1" {
+				t.Errorf("the same click started run %s", run)
+			}
+		}
+	})
+}
+
+// TestRollbackIsNotForgotten: whatever else people type, what they ordered goes
+// back.
+func TestRollbackIsNotForgotten(t *testing.T) {
+	slow := minutes(10)
+	slow.Intercept = func(_ context.Context, c local.Call) error {
+		if c.Method == "Stop" {
+			time.Sleep(5 * time.Second)
+		}
+		return nil
+	}
+	for name, commands := range map[string][]playbooks.CommandKind{
+		"pause after":  {playbooks.CommandRollback, playbooks.CommandPause, playbooks.CommandResume},
+		"pause before": {playbooks.CommandPause, playbooks.CommandRollback},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, free(), slow, func(l *lab) {
+				l.live()
+				run := l.release("dev", "production", "db", "api", "web")
+				time.Sleep(time.Minute)
+				for _, kind := range commands {
+					l.must(kind, "dev", run)
+				}
+				l.until(run, playbooks.StatusWaiting, 10*time.Minute)
+				l.must(playbooks.CommandApprove, "dev", run)
+				l.until(run, rolledBack, time.Hour)
+			})
+		})
+	}
+}
+
+func TestAbortedRollbackCanBeTakenUpAgain(t *testing.T) {
+	bubble(t, free(), local.Options{Faults: []local.Fault{{Module: "web", Kind: local.Fail}}}, func(l *lab) {
+		l.live()
+		run := l.release("dev", "production", "db", "api", "web")
+		l.until(run, playbooks.StatusHeld, time.Hour)
+		l.must(playbooks.CommandRollback, "dev", run)
+		time.Sleep(time.Minute)
+		l.must(playbooks.CommandAbort, "dev", run)
+		l.until(run, aborted, time.Minute)
+		pb, err := l.engine.PlanRollback(l.t.Context(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := l.engine.Start(l.t.Context(), playbooks.Command{By: "dev", Digest: pb.Digest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.must(playbooks.CommandApprove, "dev", again)
+		l.until(again, rolledBack, time.Hour)
+	})
+}
+
+func TestCanaryGoesBackWhole(t *testing.T) {
+	catalog := free(func(c *playbooks.Catalog) {
+		c.Modules[0].Deploy = map[string]playbooks.Delivery{"": {Strategy: playbooks.Strategy{
+			Kind: playbooks.Canary, Stages: []playbooks.CanaryStage{{Share: 10, Bake: time.Hour}},
+		}}}
+	})
+	bubble(t, catalog, local.Options{}, func(l *lab) {
+		l.live()
+		run := l.release("dev", "production", "db")
+		time.Sleep(10 * time.Minute)
+		l.must(playbooks.CommandRollback, "dev", run)
+		time.Sleep(time.Minute)
+		l.must(playbooks.CommandApprove, "dev", run)
+		l.until(run, rolledBack, time.Hour)
+		for _, e := range l.world.Cluster.Journal() {
+			want := 100
+			if e.Action == playbooks.StepCanary {
+				want = 10
+			}
+			if e.Kind == local.EntryStarted && e.Share != want {
+				t.Errorf("%s was ordered with a share of %d %%", e.Action, e.Share)
+			}
+		}
+	})
+}
+
+func TestLimitHoldsAfterARestart(t *testing.T) {
+	bubble(t, free(func(c *playbooks.Catalog) { c.Environments[1].Limit = 1 }), minutes(5), func(l *lab) {
+		l.live()
+		first := l.release("dev", "production", "db@v1.1.0")
+		for range 300 {
+			l.must(playbooks.CommandAnnotate, "dev", first, because("a remark makes the log longer"))
+		}
+		second := l.release("dev", "production", "api@v2.1.0")
+		time.Sleep(time.Minute)
+		l.restart()
+		time.Sleep(time.Minute)
+		if got := l.deployed(); len(got) != 1 {
+			t.Errorf("under a limit of 1 the cluster does %q", got)
+		}
+		l.until(first, done, time.Hour)
+		l.until(second, done, time.Hour)
+	})
+}
+
+func TestLostAnswerToAFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var armed atomic.Bool
+		l := newLab(t, free(), local.Options{})
+		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
+			if armed.CompareAndSwap(true, false) {
+				return mem.LostAnswer
+			}
+			return mem.None
+		}})
+		l.start()
+		defer func() { l.engine.Stop() }()
+		armed.Store(true)
+		err := l.engine.Freeze(t.Context(), playbooks.Command{Kind: playbooks.CommandFreeze, Environment: "production", By: "dev", Reason: "sale"})
+		if err != nil {
+			t.Errorf("the freeze is in the log, and the answer is: %v", err)
+		}
+	})
+}

@@ -290,9 +290,12 @@ func (r *runner) unsaved(batch []message, err error) {
 	for _, m := range batch {
 		switch m := m.(type) {
 		case command:
-			if reloaded && r.run.Caused(m.cmd.Cause) {
+			switch {
+			case reloaded && r.run.Caused(m.cmd.Cause):
 				m.reply <- nil
-			} else {
+			case !reloaded && errors.Is(err, store.ErrUnknown):
+				m.reply <- notKnown(err)
+			default:
 				m.reply <- notSaved(err)
 			}
 		case outcome:

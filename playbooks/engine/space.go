@@ -175,10 +175,12 @@ func (s *space) account(run string, before int, began, starved bool) (nudge []st
 	return slices.DeleteFunc(slices.Clone(s.starved), func(other string) bool { return other == run })
 }
 
-// recount notes what a run has in flight, as the log has it.
+// recount notes what a run has in flight, as the log has it, after it could not
+// be saved. Until it can it stands in nobody's way.
 func (s *space) recount(run string, effects int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.starved = slices.DeleteFunc(s.starved, func(other string) bool { return other == run })
 	if effects == 0 {
 		delete(s.effects, run)
 	} else {
