@@ -147,10 +147,15 @@ func (d *demo) stage(ctx context.Context) (stage, error) {
 	return s, err
 }
 
-// told reports whether the end of a run is on its board and in its issue.
+// told reports whether the end of a run is on its board and in its issue, and
+// nobody is asked anything about it any more.
 func (d *demo) told(run string) bool {
 	shown := func(m local.Posted) bool { return m.Key == boardKey(run) && !live(m) }
-	if !slices.ContainsFunc(d.world.Chat.Messages(""), shown) {
+	asks := func(m local.Posted) bool {
+		return strings.HasPrefix(m.Key, "request/"+run+"/") && len(m.Card.Actions) > 0 && !m.Deleted
+	}
+	messages := d.world.Chat.Messages("")
+	if !slices.ContainsFunc(messages, shown) || slices.ContainsFunc(messages, asks) {
 		return false
 	}
 	final := []string{"released", "failed", "aborted", "rolled back"}
