@@ -250,9 +250,14 @@ func (x *explaining) queue() {
 			note(w.Run, p)
 		}
 	}
+	var words []string
+	if len(before) > 0 {
+		words = []string{"why " + strings.TrimPrefix(before[0], "run ")}
+	}
 	x.add(Wait{
 		Step: "lock", Since: x.env.Queue[at].Since.Time,
-		For: fmt.Sprintf("is number %d in the queue of %s, behind %s", at+1, x.env.Name, abridge(before, 4)),
+		For:   fmt.Sprintf("is number %d in the queue of %s, behind %s", at+1, x.env.Name, abridge(before, 4)),
+		Words: words,
 	})
 }
 

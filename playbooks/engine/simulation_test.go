@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -231,9 +232,14 @@ func (s *simulation) endings(t *testing.T) {
 }
 
 // moves reports whether somebody can do something about an open run, or
-// something is due by itself.
+// something is due by itself. A run in the queue moves when another one does.
 func (s *simulation) moves(run string) bool {
 	found := false
+	if s.status(run) == playbooks.StatusQueued {
+		return slices.ContainsFunc(s.engine.OpenRuns(), func(other string) bool {
+			return s.status(other) != playbooks.StatusQueued && s.moves(other)
+		})
+	}
 	s.view(run, func(v engine.View) {
 		for _, w := range playbooks.Explain(v.Run, v.Environment, v.Policy, "", v.Now) {
 			found = found || len(w.Words) > 0 || w.Until.After(v.Now)
@@ -291,7 +297,8 @@ func (s *simulation) people(tick int) {
 			for _, a := range v.Run.OpenApprovals() {
 				commands = append(commands, s.answer(v, a, tick)...)
 			}
-			if v.Run.Status() == playbooks.StatusHeld || v.Run.Status() == playbooks.StatusPaused {
+			switch v.Run.Status() {
+			case playbooks.StatusHeld, playbooks.StatusPaused, playbooks.StatusAborting:
 				commands = append(commands, s.mend(v, tick)...)
 			}
 			return nil
