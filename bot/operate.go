@@ -181,17 +181,21 @@ func (c *call) whichStep(ctx context.Context, run string, likely func(*playbooks
 	return u
 }
 
+// stuckStep reads a run and one of its stuck steps, and nothing after them.
+func (c *call) stuckStep(ctx context.Context) (run, step string, err error) {
+	if run, err = c.need(ctx); err != nil {
+		return "", "", err
+	}
+	if step, err = c.stepOf(ctx, run, (*playbooks.Run).StuckSteps); err != nil {
+		return "", "", err
+	}
+	return run, step, c.noMore()
+}
+
 func (c *call) skip(ctx context.Context) (chat.Card, error) {
 	sure := c.args.takeLast(yes)
-	run, err := c.need(ctx)
+	run, step, err := c.stuckStep(ctx)
 	if err != nil {
-		return chat.Card{}, err
-	}
-	step, err := c.stepOf(ctx, run, (*playbooks.Run).StuckSteps)
-	if err != nil {
-		return chat.Card{}, err
-	}
-	if err := c.noMore(); err != nil {
 		return chat.Card{}, err
 	}
 	if c.phrase.why() == "" {
@@ -218,15 +222,8 @@ func (c *call) confirm(ctx context.Context) (chat.Card, error) {
 	default:
 		return chat.Card{}, c.misused("How did it end? Look there, then say done or failed.")
 	}
-	run, err := c.need(ctx)
+	run, step, err := c.stuckStep(ctx)
 	if err != nil {
-		return chat.Card{}, err
-	}
-	step, err := c.stepOf(ctx, run, (*playbooks.Run).StuckSteps)
-	if err != nil {
-		return chat.Card{}, err
-	}
-	if err := c.noMore(); err != nil {
 		return chat.Card{}, err
 	}
 	return c.carryOut(ctx, playbooks.Command{Kind: playbooks.CommandConfirm, Run: run, Step: step, Outcome: outcome, Reason: c.phrase.why()})

@@ -22,7 +22,6 @@ type attempt struct {
 	r       *runner
 	step    *playbooks.Step
 	order   steps.Order
-	resumed bool // begun by an earlier process: look first
 	calling bool // a port call is under way
 	timer   *time.Timer
 	report  steps.Report

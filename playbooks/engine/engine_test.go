@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -645,14 +644,8 @@ func TestRestartAtEveryMinute(t *testing.T) {
 
 func TestDiskFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var full atomic.Bool
 		l := newLab(t, free(), local.Options{})
-		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if full.Load() {
-				return mem.DiskFull
-			}
-			return mem.None
-		}})
+		full := l.failWhile(mem.DiskFull)
 		l.start()
 		defer func() { l.engine.Stop() }()
 		run := l.release("dev", "production")

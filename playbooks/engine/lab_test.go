@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +88,32 @@ func (announced) Look(context.Context, steps.Order) (steps.Report, error) {
 	return steps.Report{Phase: steps.Succeeded}, nil
 }
 func (announced) Stop(context.Context, steps.Order) error { return nil }
+
+// failOnce gives the lab a new store. When the switch is on, the next write fails like
+// that and turns it off.
+func (l *lab) failOnce(fault mem.Fault) *atomic.Bool {
+	armed := new(atomic.Bool)
+	l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
+		if armed.CompareAndSwap(true, false) {
+			return fault
+		}
+		return mem.None
+	}})
+	return armed
+}
+
+// failWhile gives the lab a new store. While the switch is on, every write fails
+// like that.
+func (l *lab) failWhile(fault mem.Fault) *atomic.Bool {
+	on := new(atomic.Bool)
+	l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
+		if on.Load() {
+			return fault
+		}
+		return mem.None
+	}})
+	return on
+}
 
 // start opens the engine and lets it drive.
 func (l *lab) start() *lab {

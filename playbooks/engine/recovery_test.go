@@ -39,17 +39,11 @@ func TestQueuedRunsGoOnWhateverBecomesOfTheAppendThatFreesThem(t *testing.T) {
 	for _, fault := range []mem.Fault{mem.None, mem.LostAnswer, mem.LostWrite, mem.CrashAfter, mem.CrashBefore} {
 		t.Run(fmt.Sprint(fault), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var armed atomic.Bool
 				l := newLab(t, free(), minutes(1))
-				l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-					if armed.CompareAndSwap(true, false) {
-						return fault
-					}
-					return mem.None
-				}})
+				armed := l.failOnce(fault)
 				// The write after the notification is the one that ends the run.
 				l.wrap = map[playbooks.StepKind]func(steps.Runner) steps.Runner{
-					playbooks.StepNotify: func(r steps.Runner) steps.Runner { return arming{r, &armed} },
+					playbooks.StepNotify: func(r steps.Runner) steps.Runner { return arming{r, armed} },
 				}
 				l.start()
 				defer func() { l.engine.Stop() }()
@@ -82,14 +76,8 @@ func (a arming) Start(ctx context.Context, o steps.Order) (steps.Report, error) 
 
 func TestRoomIsGivenOnThoughSavingFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var full atomic.Bool
 		l := newLab(t, free(func(c *playbooks.Catalog) { c.Environments[1].Limit = 1 }), minutes(2))
-		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if full.Load() {
-				return mem.DiskFull
-			}
-			return mem.None
-		}})
+		full := l.failWhile(mem.DiskFull)
 		l.start()
 		defer func() { l.engine.Stop() }()
 		l.live()
@@ -123,14 +111,8 @@ func TestOrderedRollbackSurvivesARestart(t *testing.T) {
 
 func TestAbortStopsWhatRunsAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var armed atomic.Bool
 		l := newLab(t, free(), minutes(10))
-		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if armed.CompareAndSwap(true, false) {
-				return mem.CrashAfter
-			}
-			return mem.None
-		}})
+		armed := l.failOnce(mem.CrashAfter)
 		l.start()
 		defer func() { l.engine.Stop() }()
 		run := l.release("dev", "production")
@@ -267,14 +249,8 @@ func TestWideRelease(t *testing.T) {
 
 func TestStartWhoseAnswerIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var armed atomic.Bool
 		l := newLab(t, free(), local.Options{})
-		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if armed.CompareAndSwap(true, false) {
-				return mem.LostAnswer
-			}
-			return mem.None
-		}})
+		armed := l.failOnce(mem.LostAnswer)
 		l.start()
 		defer func() { l.engine.Stop() }()
 		pb := l.plan("production")
@@ -291,14 +267,8 @@ func TestStartWhoseAnswerIsLost(t *testing.T) {
 // compiled is saved late, and meanwhile the world has changed back.
 func TestLateReplanIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var slow atomic.Bool
 		l := newLab(t, free(), minutes(5))
-		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if slow.Load() {
-				return mem.DiskFull
-			}
-			return mem.None
-		}})
+		slow := l.failWhile(mem.DiskFull)
 		l.start()
 		defer func() { l.engine.Stop() }()
 		l.live()
@@ -516,14 +486,8 @@ func TestLimitHoldsAfterARestart(t *testing.T) {
 
 func TestLostAnswerToAFreeze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var armed atomic.Bool
 		l := newLab(t, free(), local.Options{})
-		l.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-			if armed.CompareAndSwap(true, false) {
-				return mem.LostAnswer
-			}
-			return mem.None
-		}})
+		armed := l.failOnce(mem.LostAnswer)
 		l.start()
 		defer func() { l.engine.Stop() }()
 		armed.Store(true)

@@ -39,7 +39,7 @@ type runner struct {
 }
 
 // message is what can come in for a run.
-type message interface{}
+type message any
 
 type (
 	tick    struct{} // look what follows from the state
@@ -155,7 +155,7 @@ func (r *runner) load(ctx context.Context) error {
 	for _, step := range run.RunningSteps() {
 		p := run.Progress(step.ID)
 		if a := r.attempts[step.ID]; a == nil || a.order.Attempt != p.Attempt {
-			a := &attempt{r: r, step: step, order: r.order(step, p), resumed: true, changed: time.Now()}
+			a := &attempt{r: r, step: step, order: r.order(step, p), changed: time.Now()}
 			r.attempts[step.ID] = a
 			a.lookAfter(0)
 		}

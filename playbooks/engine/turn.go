@@ -176,7 +176,7 @@ func (t *turn) adopt(m adopt) {
 	if t.run.Over() || t.run.Book.Digest != m.from {
 		return
 	}
-	if p := t.run.Progress("preflight"); !m.back && (p == nil || p.State != playbooks.Running || p.Attempt != m.attempt || t.run.Effects() > 0) {
+	if !m.back && (!t.looksAround(m.attempt) || t.run.Effects() > 0) {
 		return // it comes too late: another look has settled the matter
 	}
 	event := playbooks.Event{Time: t.now, Type: playbooks.EventAdopted, Rollback: m.back}
@@ -189,6 +189,13 @@ func (t *turn) adopt(m adopt) {
 		event.Digest = m.book.Digest
 	}
 	t.apply(playbooks.Decision{Run: []playbooks.Event{event}})
+}
+
+// looksAround reports whether that attempt at the preflight is still running.
+func (t *turn) looksAround(attempt int) bool {
+	return slices.ContainsFunc(t.run.RunningSteps(), func(s *playbooks.Step) bool {
+		return s.Kind == playbooks.StepPreflight && t.run.Progress(s.ID).Attempt == attempt
+	})
 }
 
 func (t *turn) mayRollBack() bool {
