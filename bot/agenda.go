@@ -22,8 +22,10 @@ type appointment struct {
 	due   time.Time // zero: after the next change
 	rest  time.Time // not before
 	since time.Time // of the oldest change that is not shown; zero: all is
-	taken bool
-	again bool // it changed while it was taken
+	// changed is the time of the oldest change since the last look, shown or not.
+	changed time.Time
+	taken   bool
+	again   bool // it changed while it was taken
 }
 
 func newAgenda(pace time.Duration) *agenda {
@@ -46,6 +48,9 @@ func (a *agenda) mark(run string, at time.Time) {
 	if p == nil {
 		p = &appointment{desk: newDesk(run)}
 		a.runs[run] = p
+	}
+	if p.changed.IsZero() || at.Before(p.changed) {
+		p.changed = at
 	}
 	if p.taken {
 		p.again = true
@@ -107,6 +112,7 @@ func (a *agenda) first(now time.Time) (*desk, time.Duration) {
 		a.signal() // somebody else has to mind the others
 	}
 	first.taken, first.due = true, time.Time{}
+	first.desk.since, first.changed = first.changed, time.Time{}
 	return first.desk, 0
 }
 

@@ -182,7 +182,7 @@ func (b *board) trouble() {
 
 func (b *board) facts() {
 	r := b.r
-	fields := []chat.Field{{Name: "asked by", Value: b.Policy.Name(r.By)}, {Name: "began", Value: b.full(r.Created)}}
+	fields := []chat.Field{{Name: "asked by", Value: mention(b.Policy, r.By)}, {Name: "began", Value: b.full(r.Created)}}
 	switch {
 	case r.Over():
 		fields = append(fields, chat.Field{Name: "took", Value: briefly(r.Ended.Sub(r.Created))})
@@ -454,6 +454,11 @@ func (b *board) waves(states map[string]chat.Symbol) []chat.Item {
 			next++
 		}
 		item := chat.Item{Text: fmt.Sprintf("Wave %d", i+1)}
+		if len(counts) > 1 {
+			for _, m := range waves[i] {
+				item.Row = append(item.Row, states[m])
+			}
+		}
 		if next > i+1 {
 			item.Text = fmt.Sprintf("Waves %d–%d", i+1, next)
 		}

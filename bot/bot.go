@@ -35,6 +35,8 @@ type Options struct {
 	Chat   chat.Poster
 	// System is the chat's name in Person.Handles, and the door's in events.
 	System string
+	// People knows who is who in the chat. Nil: Person.Handles says it.
+	People chat.Directory
 	// Threads finds the run that a line in a thread is about. Nil: none is.
 	Threads Threads
 	// Builds lists the versions there are. Nil: nothing is known of them.
@@ -68,15 +70,21 @@ func New(o Options) *Bot {
 	if o.Zone == nil {
 		o.Zone = time.Local
 	}
+	if o.People == nil {
+		o.People = Handles{System: o.System, Policy: o.Engine.Policy}
+	}
 	return &Bot{o: o, commands: commands()}
 }
 
 // Line is a line of the command language, and all that is known of where it
 // comes from.
 type Line struct {
-	By   string // id of the person who speaks; empty: the door knows nobody by that name
-	From string // what the door calls the speaker
-	Via  string // the door: "chat", "cli"
+	By string // id of the person who speaks; empty: the door knows nobody by that name
+	// Stranger says, where By is empty, why the speaker may not act here, in a
+	// sentence for them. Empty: they are not in the catalog.
+	Stranger string
+	From     string // what the door calls the speaker
+	Via      string // the door: "chat", "cli"
 	// Cause identifies the delivery. Whatever a line does, it does once for each
 	// Cause. Empty: each Execute is a delivery of its own.
 	Cause string

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/muster-release/muster/bot/chat"
 )
 
 // MaxLine is how many bytes a line of the command language may have.
@@ -90,7 +92,7 @@ func clean(line string) string {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(line, "\uFFFD"))
+	}, strings.ToValidUTF8(chat.Plain(line), "\uFFFD"))
 	return strings.TrimSpace(line)
 }
 

@@ -47,6 +47,9 @@ type letter struct {
 
 	key   string
 	again bool // an earlier process may have answered it
+
+	began    time.Time // when it could not be decided for the first time
+	failures int
 }
 
 // process is one call of Run.
@@ -198,7 +201,11 @@ func (b *Bot) decide(p *process, l *letter) {
 	if p.ctx.Err() != nil {
 		return
 	}
-	line := b.line(p.ctx, l.Event)
+	line, err := b.line(p.ctx, l.Event)
+	if err != nil {
+		b.later(p, l, err)
+		return
+	}
 	answer := b.execute(p.ctx, line, l.Command, func(ctx context.Context, cmd playbooks.Command) error {
 		l.Command = &cmd
 		return b.notes().write(ctx, l.key, l)
@@ -206,28 +213,63 @@ func (b *Bot) decide(p *process, l *letter) {
 	if p.ctx.Err() != nil || errors.Is(answer.Err, engine.ErrStopped) {
 		return // the next process finds out
 	}
-	m := chat.Message{Key: "answer/" + line.Cause, Channel: l.Event.Channel, Thread: l.Event.Thread, Card: answer.Card}
+	m := chat.Message{
+		Key: "answer/" + line.Cause, Channel: l.Event.Channel, Thread: l.Event.Thread, Reply: l.Event.Reply,
+		About: line.Run, Urgency: chat.Urgent, Card: answer.Card,
+	}
 	if m.Thread == "" {
 		m.Thread = l.Event.Message // below the button
 	}
-	p.answering.add(m.Channel, func() { b.answer(p, l, m) })
+	p.answering.add(cmp.Or(m.Reply, m.Channel), func() { b.answer(p, l, m, l.Event.From) })
 }
 
-// line is what a person said, with what is known of them and of where they said it.
-func (b *Bot) line(ctx context.Context, e *chat.Event) Line {
+// knowWithin is how long somebody has to wait at most whom the chat cannot name.
+const knowWithin = 10 * time.Minute
+
+// later puts a letter back whose writer the chat cannot name just now. What was
+// said a long time ago is not done any more, as if it had been said only then.
+func (b *Bot) later(p *process, l *letter, err error) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	l.failures++
+	b.o.Log.Warn("who said something is not known just now; it is tried again", "event", l.Event.ID, "error", err)
+	if l.began.IsZero() {
+		l.began = time.Now()
+	}
+	if time.Since(l.began) > knowWithin {
+		m := chat.Message{
+			Key: "answer/" + b.o.System + "/" + l.Event.ID, Channel: l.Event.Channel, Thread: cmp.Or(l.Event.Thread, l.Event.Message), Reply: l.Event.Reply,
+			Urgency: chat.Urgent, Card: chat.Card{Text: "Nothing was done: the chat could not say who you are. Say it again.", Tone: chat.Bad},
+		}
+		p.answering.add(cmp.Or(m.Reply, m.Channel), func() { b.answer(p, l, m, l.Event.From) })
+		return
+	}
+	p.deciding.addAfter(p.ctx, patience(l.failures), l.Event.Channel, func() { b.decide(p, l) })
+}
+
+// line is what a person said, with what is known of them and of where they said
+// it. An error says that it cannot be known just now who they are.
+func (b *Bot) line(ctx context.Context, e *chat.Event) (Line, error) {
+	call, cancel := calling(ctx)
+	defer cancel()
+	person, why, err := b.o.People.Person(call, e.From)
+	if err != nil {
+		return Line{}, err
+	}
 	line := Line{
-		By: b.speaker(b.o.Engine.Policy(), e.From), From: e.From, Via: b.o.System,
+		By: person, Stranger: why, From: e.From, Via: b.o.System,
 		Cause: b.o.System + "/" + e.ID, Text: e.Text,
 	}
 	if thread := cmp.Or(e.Thread, e.Message); thread != "" && b.o.Threads != nil {
 		line.Run, _ = b.o.Threads.RunOf(ctx, e.Channel, thread)
 	}
-	return line
+	return line, nil
 }
 
 // answer posts an answer, once, and marks the letter as answered.
-func (b *Bot) answer(p *process, l *letter, m chat.Message) {
-	if err := b.post(p.ctx, m, l.again); err != nil {
+func (b *Bot) answer(p *process, l *letter, m chat.Message, from string) {
+	if err := b.post(p.ctx, m, from, l.again); err != nil {
 		if p.ctx.Err() != nil {
 			return
 		}
@@ -244,14 +286,20 @@ func (b *Bot) answer(p *process, l *letter, m chat.Message) {
 
 // post posts a message that may have been posted before, if look says so. It
 // repeats what fails, and looks before it does, until a refusal is final or
-// answerWithin is over.
-func (b *Bot) post(ctx context.Context, m chat.Message, look bool) error {
+// answerWithin is over. An answer for a person alone that cannot go where they
+// wait for it goes to them directly.
+func (b *Bot) post(ctx context.Context, m chat.Message, from string, look bool) error {
 	began := time.Now()
 	for failures := 1; ; failures++ {
 		err := b.postOnce(ctx, m, look)
 		switch {
 		case err == nil, ctx.Err() != nil:
 			return err
+		case isGone(err) && m.Reply != "":
+			return nil // they have closed it
+		case isPermanent(err) && m.Reply != "":
+			m.Reply, m.Channel, m.Thread, m.To = "", "", "", from
+			continue
 		case isGone(err) && m.Thread != "":
 			m.Thread = "" // somebody deleted what was asked; the answer matters still
 			continue

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/engine"
 	"github.com/muster-release/muster/playbooks/steps"
@@ -78,6 +79,9 @@ func releaseIssue(v engine.View, zone *time.Location) steps.Issue {
 	if reason := r.Request.Reason; reason != "" {
 		issue.Fields["because"] = reason
 	}
+	for name, value := range issue.Fields {
+		issue.Fields[name] = chat.Plain(value)
+	}
 	state := []string{sentence(statusOf(r)) + "."}
 	if r.Outcome == playbooks.Rejected {
 		state = append(state, rejection(r, v.Policy)+".")
@@ -111,12 +115,12 @@ func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err 
 	}
 	d.atRest = p.atRest
 	key := ""
-	r.attempt(ctx, d, "issue", func() (err error) {
+	r.attempt(ctx, d, "issue", chat.Settled, func() (err error) {
 		key, err = r.showIssue(ctx, issue)
 		return err
 	})
 	if key != "" {
-		r.attempt(ctx, d, "comments", func() error {
+		r.attempt(ctx, d, "comments", chat.Settled, func() error {
 			c, err := r.deliver(ctx, d, r.comments(p, key))
 			d.ledger.forget(c.Seq)
 			return err
@@ -201,7 +205,7 @@ func (r *Reporters) comments(p *picture, issue string) journal {
 				}
 				texts = append(texts, text)
 			}
-			return r.o.Tracker.Comment(ctx, issue, steps.Comment{Marker: marker(item), Text: strings.Join(texts, "\n\n")})
+			return r.o.Tracker.Comment(ctx, issue, steps.Comment{Marker: marker(item), Text: chat.Plain(strings.Join(texts, "\n\n"))})
 		},
 		entry: func(ctx context.Context, n notable) (entry, error) { return r.comment(ctx, p, n) },
 	}

@@ -302,7 +302,7 @@ func (r *Reporters) tell(ctx context.Context, j journal, c cursor, entries []ent
 // threadJournal is the thread below a board.
 func (r *Reporters) threadJournal(p *picture, board kept) journal {
 	message := func(item uint64) chat.Message {
-		return chat.Message{Key: fmt.Sprintf("event/%s/%d", p.run, item), Channel: board.Channel, Thread: board.Handle.ID}
+		return chat.Message{Key: fmt.Sprintf("event/%s/%d", p.run, item), Channel: board.Channel, Thread: board.Handle.ID, About: p.run, Urgency: chat.Settled}
 	}
 	return journal{
 		key: cursorPrefix + p.run + "/chat/" + board.Channel,
@@ -313,6 +313,9 @@ func (r *Reporters) threadJournal(p *picture, board kept) journal {
 		tell: func(ctx context.Context, item uint64, entries []entry) error {
 			m := message(item)
 			m.Card = p.entriesCard(entries)
+			if m.Card.Tone == chat.Bad {
+				m.Urgency = chat.Urgent
+			}
 			_, err := r.o.Chat.Post(ctx, m)
 			return err
 		},

@@ -46,7 +46,7 @@ func (n *Notifier) places(o steps.Order) (channels []string, key func(string) st
 }
 
 func announcement(o steps.Order, channel string) chat.Message {
-	m := chat.Message{Key: "notify/" + o.Run, Channel: channel, Card: chat.Card{
+	m := chat.Message{Key: "notify/" + o.Run, Channel: channel, About: o.Run, Urgency: chat.Settled, Card: chat.Card{
 		Tone: chat.Good, Text: fmt.Sprintf("Release %s is complete: everything is live and healthy in %s.", o.Run, o.Place.Environment),
 	}}
 	if strings.HasPrefix(o.Step, "notify-") { // of a rollback

@@ -1,33 +1,52 @@
 package bot
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/engine"
 )
 
-// speaker returns the id of the person with a handle in the bot's system. It is
-// empty where nobody has it, and where several claim it.
-func (b *Bot) speaker(p *playbooks.Policy, handle string) string {
-	id := ""
-	people := p.Catalog().People
+// Handles is a directory of what the configuration says: Person.Handles.
+type Handles struct {
+	System string
+	Policy func() *playbooks.Policy
+}
+
+var _ chat.Directory = Handles{}
+
+// Person implements chat.Directory. A handle that several people claim is nobody's.
+func (h Handles) Person(_ context.Context, handle string) (id, why string, err error) {
+	people := h.Policy().Catalog().People
 	for i := range people {
-		if people[i].Handles[b.o.System] != handle || handle == "" {
+		if people[i].Handles[h.System] != handle || handle == "" {
 			continue
 		}
 		if id != "" {
-			return ""
+			return "", "", nil
 		}
 		id = people[i].ID
 	}
-	return id
+	return id, "", nil
+}
+
+// Handle implements chat.Directory.
+func (h Handles) Handle(_ context.Context, person string) (string, error) {
+	if p := h.Policy().Person(person); p != nil {
+		return p.Handles[h.System], nil
+	}
+	return "", nil
 }
 
 // stranger is the answer to somebody who is not in the catalog. It does not say
 // what there is to see.
 func (c *call) stranger() error {
+	if c.line.Stranger != "" {
+		return &playbooks.Refusal{Rule: "known-people-only", Message: c.line.Stranger, Who: c.policy.Who(playbooks.VerbReload, "")}
+	}
 	return &playbooks.Refusal{
 		Rule: "known-people-only",
 		Message: fmt.Sprintf("I do not know you, so nothing is allowed. In the configuration, somebody has to give you the handle %q in %q, and then say: catalog reload",
@@ -68,14 +87,22 @@ func (c *call) maySee(v engine.View) *playbooks.Refusal {
 	if refusal == nil {
 		return nil
 	}
-	for _, approval := range v.Run.Book.Approvals {
+	if c.isAsked(v.Run.Book.Playbook) {
+		return nil
+	}
+	return refusal
+}
+
+// isAsked reports whether the speaker is in a group that has to approve a plan.
+func (c *call) isAsked(pb *playbooks.Playbook) bool {
+	for _, approval := range pb.Approvals {
 		for _, rule := range approval.Rules {
 			if rule.Group != "" && c.policy.In(c.line.By, rule.Group) {
-				return nil
+				return true
 			}
 		}
 	}
-	return refusal
+	return false
 }
 
 // whoMay lists, by name, those who may do verb to all of the modules; no modules

@@ -15,8 +15,8 @@ func planCommands() []command {
 	return []command{{
 		name: "plan", verb: playbooks.VerbView,
 		does:     "show what a release would do; nothing is touched",
-		usage:    []string{"plan MODULE[@VERSION]… to ENV [because REASON]", "plan all to ENV [because REASON]"},
-		examples: []string{"plan cart@v1.4.0 redis to production", "plan all to staging"},
+		usage:    []string{"plan MODULE[@VERSION]… to ENV [because REASON]", "plan all to ENV [because REASON]", "plan DIGEST"},
+		examples: []string{"plan cart@v1.4.0 redis to production", "plan all to staging", "plan 4f2a91c0"},
 		run:      (*call).plan,
 	}, {
 		name: "release", also: []string{"deploy"}, verb: playbooks.VerbRelease,
@@ -83,6 +83,9 @@ func (c *call) mayAll(verb playbooks.Verb, request playbooks.Request) error {
 }
 
 func (c *call) plan(ctx context.Context) (chat.Card, error) {
+	if len(c.args.words) == 1 && isDigest(c.args.peek().text) {
+		return c.keptPlan(ctx, c.args.next().text)
+	}
 	request, err := c.request()
 	if err != nil {
 		return chat.Card{}, err
@@ -95,6 +98,36 @@ func (c *call) plan(ctx context.Context) (chat.Card, error) {
 		return chat.Card{}, err
 	}
 	return c.planCard(pb), nil
+}
+
+// keptPlan shows a plan that was made before. It offers no release: a run may be
+// under way with it.
+func (c *call) keptPlan(ctx context.Context, prefix string) (chat.Card, error) {
+	pb, err := c.b.o.Engine.FindPlan(ctx, prefix)
+	if err != nil {
+		return chat.Card{}, err
+	}
+	names := make([]string, len(pb.Modules))
+	for i := range pb.Modules {
+		names[i] = pb.Modules[i].Name
+	}
+	if refusal := c.maySeePlan(pb, names); refusal != nil {
+		return chat.Card{}, refusal
+	}
+	card := c.planCard(pb)
+	card.Text = strings.TrimSuffix(card.Text, " Nothing is touched yet.")
+	card.Actions, card.Footer = nil, ""
+	return card, nil
+}
+
+// maySeePlan reports whether the speaker may see a plan: something of it, or because they
+// are asked to approve it.
+func (c *call) maySeePlan(pb *playbooks.Playbook, modules []string) *playbooks.Refusal {
+	refusal := c.maySeePlace(pb.Environment, modules...)
+	if refusal != nil && c.isAsked(pb) {
+		return nil
+	}
+	return refusal
 }
 
 // planModules is how many modules a plan lists before it counts.

@@ -1,6 +1,10 @@
 package bot
 
-import "sync"
+import (
+	"context"
+	"sync"
+	"time"
+)
 
 // queues does work side by side: what has the same key in order, one after the
 // other, and no more than so many pieces at once.
@@ -25,6 +29,17 @@ func (q *queues) add(key string, work func()) {
 	if !busy {
 		q.work.Go(func() { q.drain(key) })
 	}
+}
+
+// addAfter is add after some time, unless ctx ends before. It is called by work.
+func (q *queues) addAfter(ctx context.Context, wait time.Duration, key string, work func()) {
+	q.work.Go(func() {
+		select {
+		case <-time.After(wait):
+			q.add(key, work)
+		case <-ctx.Done():
+		}
+	})
 }
 
 func (q *queues) drain(key string) {

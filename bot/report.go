@@ -29,11 +29,15 @@ type ReporterOptions struct {
 	// System is the chat's name in Person.Handles. Who has no handle there gets no
 	// direct messages.
 	System   string
+	People   chat.Directory // who is who in the chat; nil: Person.Handles says it
 	Channels []string       // where releases to environments without channels of their own are shown
 	Zone     *time.Location // of the times that people read; nil: the local one
 	// Pace is the least time between two updates of one message; 0: 1 s.
 	Pace time.Duration
-	Log  *slog.Logger
+	// Age, when set, is called for each message that was brought up to date, with for how
+	// long it had not shown what was known.
+	Age func(chat.Urgency, time.Duration)
+	Log *slog.Logger
 }
 
 // Reporters make chat and tracker look like the runs. Each channel of an
@@ -73,6 +77,9 @@ func NewReporters(o ReporterOptions) *Reporters {
 	}
 	if o.Zone == nil {
 		o.Zone = time.Local
+	}
+	if o.People == nil {
+		o.People = Handles{System: o.System, Policy: o.Engine.Policy}
 	}
 	o.Pace = cmp.Or(o.Pace, time.Second)
 	r := &Reporters{o: o, scribe: scribe{notes{o.Logs}, o.Chat}, newest: -1}
@@ -337,10 +344,12 @@ type desk struct {
 	run      string
 	ledger   ledger
 	resting  map[string]*resting
+	stale    map[string]time.Time // by target: the oldest change that it does not show
 	failures int
 	plan     planText
 
 	// Of the look that is under way:
+	since  time.Time // of the oldest change that nobody has looked at; zero: there is none
 	undone bool      // something was put off
 	next   time.Time // when it is due, or the next look without a change; zero: never
 	atRest bool      // nothing happens in the run until somebody or something wakes it
@@ -349,11 +358,15 @@ type desk struct {
 // resting is a target that failed.
 type resting struct {
 	until    time.Time
+	urgency  chat.Urgency // of what was put off
 	failures int
 	refused  bool // for good, as it seems: nothing waits for it
+	later    bool // until a time that was named
 }
 
-func newDesk(run string) *desk { return &desk{run: run, resting: make(map[string]*resting)} }
+func newDesk(run string) *desk {
+	return &desk{run: run, resting: make(map[string]*resting), stale: make(map[string]time.Time)}
+}
 
 func (d *desk) begin() { d.undone, d.next, d.atRest = false, time.Time{}, false }
 
@@ -371,11 +384,15 @@ func patience(failures int) time.Duration { return time.Second << min(failures-1
 const refusedRest = 10 * time.Minute
 
 // attempt calls fn for a target unless that has to rest, and reports whether it
-// is up to date. Errors put off this target and no other.
-func (r *Reporters) attempt(ctx context.Context, d *desk, target string, fn func() error) bool {
+// is up to date. Errors put off this target and no other. A target that a chat put off, which
+// takes only so much, is tried again at once when it has become more urgent.
+func (r *Reporters) attempt(ctx context.Context, d *desk, target string, urgency chat.Urgency, fn func() error) bool {
 	now := time.Now()
+	if stale := d.stale[target]; !d.since.IsZero() && (stale.IsZero() || d.since.Before(stale)) {
+		d.stale[target] = d.since
+	}
 	rest := d.resting[target]
-	if rest != nil && now.Before(rest.until) {
+	if rest != nil && now.Before(rest.until) && !(rest.later && urgency > rest.urgency) {
 		if !rest.refused {
 			d.undone = true
 			d.wait(rest.until)
@@ -395,8 +412,9 @@ func (r *Reporters) attempt(ctx context.Context, d *desk, target string, fn func
 		rest = new(resting)
 		d.resting[target] = rest
 	}
-	rest.failures++
 	wait, later := retryAfter(err)
+	rest.failures++
+	rest.later, rest.urgency = later, urgency
 	rest.refused = !later && isPermanent(err)
 	switch {
 	case rest.refused:
@@ -404,7 +422,11 @@ func (r *Reporters) attempt(ctx context.Context, d *desk, target string, fn func
 	case !later:
 		wait = patience(rest.failures)
 	}
-	r.o.Log.Warn("a report did not get through", "run", d.run, "target", target, "again", wait.String(), "for good", rest.refused, "error", err)
+	level := slog.LevelWarn
+	if later {
+		level = slog.LevelDebug // as it should be where many want to say something
+	}
+	r.o.Log.Log(ctx, level, "a report did not get through", "run", d.run, "target", target, "again", wait.String(), "for good", rest.refused, "error", err)
 	rest.until = time.Now().Add(wait)
 	if !rest.refused {
 		d.undone = true
@@ -432,12 +454,19 @@ func (r *Reporters) reportChat(ctx context.Context, d *desk) (over bool, err err
 	}
 	told := p.len
 	for _, channel := range channels {
-		m := chat.Message{Key: "board/" + d.run, Channel: channel, Card: card}
+		key, target := boardPrefix+d.run+"/"+channel, "board/"+channel
 		var board kept
-		r.attempt(ctx, d, "board/"+channel, func() (err error) {
-			board, err = r.scribe.show(ctx, boardPrefix+d.run+"/"+channel, d.run, "", m)
+		if _, err := r.scribe.read(ctx, key, &board); err != nil {
+			return false, err
+		}
+		was := board.Shown
+		m := chat.Message{Key: "board/" + d.run, Channel: channel, About: d.run, Urgency: boardUrgency(board, card), Card: card}
+		if r.attempt(ctx, d, target, m.Urgency, func() (err error) {
+			board, err = r.scribe.show(ctx, key, d.run, "", m)
 			return err
-		})
+		}) {
+			r.fresh(d, target, m.Urgency, board.Shown != was)
+		}
 		told = min(told, r.tellThread(ctx, d, p, m, board))
 	}
 	d.ledger.forget(told)
@@ -451,6 +480,27 @@ func (r *Reporters) reportChat(ctx context.Context, d *desk) (over bool, err err
 	return p.over, nil
 }
 
+// boardUrgency is that of a board which shows was. A failure that is not shown yet is
+// what people wait for, and so is a board that is not there.
+func boardUrgency(was kept, card chat.Card) chat.Urgency {
+	switch {
+	case !was.posted(), card.Tone == chat.Bad && was.Tone != chat.Bad:
+		return chat.Urgent
+	case card.Tone != was.Tone:
+		return chat.Settled
+	}
+	return chat.Progressing
+}
+
+// fresh notes that a message shows the run as it was when the look began. Wrote
+// says that it did not before.
+func (r *Reporters) fresh(d *desk, target string, urgency chat.Urgency, wrote bool) {
+	if since := d.stale[target]; wrote && !since.IsZero() && r.o.Age != nil {
+		r.o.Age(urgency, time.Since(since))
+	}
+	delete(d.stale, target)
+}
+
 // refresh is how many paces apart a board is drawn while things move, so that its
 // times stay true though nothing else changes.
 const refresh = 10
@@ -461,7 +511,7 @@ func (r *Reporters) tellThread(ctx context.Context, d *desk, p *picture, m chat.
 	if !board.posted() {
 		return 0
 	}
-	r.attempt(ctx, d, "thread/"+m.Channel, func() error {
+	r.attempt(ctx, d, "thread/"+m.Channel, chat.Settled, func() error {
 		c, err := r.deliver(ctx, d, r.threadJournal(p, board))
 		if isGone(err) {
 			if board, err = r.scribe.again(ctx, boardPrefix+d.run+"/"+m.Channel, d.run, board, m); err == nil {

@@ -233,7 +233,7 @@ func (n *newsroom) board(channel string) string {
 func (n *newsroom) thread(channel string) []string {
 	var lines []string
 	for _, m := range n.messages("event/")[channel] {
-		lines = append(lines, m.Card.Text)
+		lines = append(lines, chat.Plain(m.Card.Text))
 	}
 	return lines
 }

@@ -137,6 +137,7 @@ type kept struct {
 	Copy    int         `json:"copy,omitempty"`   // how many before it were deleted by people
 	Handle  chat.Handle `json:"handle,omitzero"`
 	Shown   string      `json:"shown,omitempty"` // digest of its card
+	Tone    chat.Tone   `json:"tone,omitempty"`  // of that card
 }
 
 func (k kept) posted() bool { return k.Handle != chat.Handle{} }
@@ -181,9 +182,9 @@ func (s scribe) show(ctx context.Context, key, run, person string, m chat.Messag
 		if k.Shown == shown {
 			return k, nil
 		}
-		err := s.update(ctx, k.Handle, m.Card)
+		err := s.update(ctx, k.Handle, m)
 		if err == nil {
-			k.Shown = shown
+			k.Shown, k.Tone = shown, m.Card.Tone
 			return k, s.write(ctx, key, k)
 		}
 		if !isGone(err) {
@@ -203,7 +204,7 @@ func (s scribe) show(ctx context.Context, key, run, person string, m chat.Messag
 	if err != nil {
 		return k, err
 	}
-	k.Handle, k.Shown = h, shown
+	k.Handle, k.Shown, k.Tone = h, shown, m.Card.Tone
 	return k, s.found(ctx, key, run, k)
 }
 
@@ -224,10 +225,10 @@ func (s scribe) found(ctx context.Context, key, run string, k kept) error {
 	return s.write(ctx, key, k, store.Set{Key: threadKey(k.Handle), Value: []byte(run)})
 }
 
-func (s scribe) update(ctx context.Context, h chat.Handle, c chat.Card) error {
+func (s scribe) update(ctx context.Context, h chat.Handle, m chat.Message) error {
 	call, cancel := calling(ctx)
 	defer cancel()
-	return s.chat.Update(call, h, c)
+	return s.chat.Update(call, h, m)
 }
 
 // again posts a message that is known to be deleted.

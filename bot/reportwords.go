@@ -7,11 +7,12 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
 )
 
 // calendar writes times as people near a release read them: the clock alone on
-// the day on which the release began.
+// the day on which the release began. A chat that can shows them in the reader's zone.
 type calendar struct {
 	zone  *time.Location
 	began time.Time
@@ -20,16 +21,20 @@ type calendar struct {
 func (c calendar) clock(t time.Time) string {
 	t, began := t.In(c.zone), c.began.In(c.zone)
 	if t.YearDay() == began.YearDay() && t.Year() == began.Year() {
-		return t.Format("15:04")
+		return chat.At(t, chat.Clock, t.Format("15:04"))
 	}
-	return t.Format("2 Jan 15:04")
+	return chat.At(t, chat.Dated, t.Format("2 Jan 15:04"))
 }
 
 // second is clock with seconds, for what is about to happen.
-func (c calendar) second(t time.Time) string { return c.clock(t) + t.In(c.zone).Format(":05") }
+func (c calendar) second(t time.Time) string {
+	return chat.At(t, chat.Seconds, chat.Plain(c.clock(t))+t.In(c.zone).Format(":05"))
+}
 
 // full names the day and the zone as well.
-func (c calendar) full(t time.Time) string { return t.In(c.zone).Format("2 Jan 15:04 MST") }
+func (c calendar) full(t time.Time) string {
+	return chat.At(t, chat.Dated, t.In(c.zone).Format("2 Jan 15:04 MST"))
+}
 
 // briefly writes a duration with at most two units: "2m 10s".
 func briefly(d time.Duration) string {
@@ -49,6 +54,15 @@ func briefly(d time.Duration) string {
 		return text
 	}
 	return "0s"
+}
+
+// mention names a person so that a chat may ring for them. It is for messages that
+// want something of them, or are about what they asked for.
+func mention(p *playbooks.Policy, person string) string {
+	if p.Person(person) == nil {
+		return p.Name(person)
+	}
+	return chat.Mention(person, p.Name(person))
 }
 
 // countOf writes a number with its noun.
@@ -90,7 +104,9 @@ func shortened(s string, most int) string {
 }
 
 // onOneLine is for texts of others that have to fit into a sentence.
-func onOneLine(s string) string { return shortened(strings.Join(strings.Fields(s), " "), 300) }
+func onOneLine(s string) string {
+	return shortened(strings.Join(strings.Fields(chat.Plain(s)), " "), 300)
+}
 
 // stepWords says what a step does, short enough for a phone.
 func stepWords(s *playbooks.Step) string {
@@ -184,6 +200,6 @@ func excerpt(evidence []playbooks.Evidence) string {
 		}
 	}
 	lines = lines[max(0, len(lines)-excerptLines):]
-	text := []rune(strings.Join(lines, "\n"))
+	text := []rune(chat.Plain(strings.Join(lines, "\n")))
 	return string(text[max(0, len(text)-excerptRunes):])
 }

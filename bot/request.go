@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -135,6 +136,7 @@ func (a *asking) answeredBy(person string) bool {
 type wanted struct {
 	missing []playbooks.ApprovalRule
 	names   [][]string // by rule: who could
+	ids     [][]string // the same people's ids, in the same order
 	people  []string   // ids of all of them
 }
 
@@ -142,7 +144,7 @@ type wanted struct {
 // answered and, where the rules say so, whoever asked for the release.
 func wantedNow(v engine.View, a *playbooks.Approval) wanted {
 	tally := v.Run.Tally(v.Policy, a, v.Now)
-	w := wanted{missing: tally.Missing, names: make([][]string, len(tally.Missing))}
+	w := wanted{missing: tally.Missing, names: make([][]string, len(tally.Missing)), ids: make([][]string, len(tally.Missing))}
 	var modules []string
 	for i := range v.Run.Forward().Book.Modules {
 		modules = append(modules, v.Run.Forward().Book.Modules[i].Name)
@@ -157,6 +159,7 @@ func wantedNow(v engine.View, a *playbooks.Approval) wanted {
 			if rule.Group == "" && v.Policy.May(person.ID, playbooks.VerbRollback, v.Run.Environment, modules...) == nil ||
 				rule.Group != "" && v.Policy.In(person.ID, rule.Group) {
 				w.names[i] = append(w.names[i], v.Policy.Name(person.ID))
+				w.ids[i] = append(w.ids[i], person.ID)
 				counts = true
 			}
 		}
@@ -164,8 +167,9 @@ func wantedNow(v engine.View, a *playbooks.Approval) wanted {
 			w.people = append(w.people, person.ID)
 		}
 	}
-	for _, names := range w.names {
-		slices.Sort(names)
+	for i := range w.ids {
+		slices.SortFunc(w.ids[i], func(x, y string) int { return cmp.Compare(v.Policy.Name(x), v.Policy.Name(y)) })
+		slices.Sort(w.names[i])
 	}
 	return w
 }
@@ -180,7 +184,8 @@ func answers(run string, pb *playbooks.Playbook, environment string) []chat.Acti
 	}
 	return []chat.Action{
 		{Label: "Approve", Command: "approve " + run + " " + plan, Style: chat.Good, Confirm: fmt.Sprintf("Approve %s, plan %s?", what, plan)},
-		{Label: "Reject", Command: "reject " + run + " because …", Style: chat.Bad},
+		{Label: "Reject", Command: "reject " + run + " " + plan + " because …", Style: chat.Bad, Ask: "Why?"},
+		{Label: "Show plan", Command: "plan " + plan},
 	}
 }
 
@@ -245,7 +250,7 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 
 // asker names who asked for the run, and says so if they may agree to it as well.
 func (p *picture) asker(open *wanted) string {
-	name := p.policy.Name(p.by)
+	name := mention(p.policy, p.by)
 	if open != nil && slices.Contains(open.people, p.by) {
 		name += " (may approve it, too)"
 	}
@@ -267,9 +272,9 @@ func (p *picture) endWords(a *asking, open *wanted) string {
 	case a.end == askingApproved:
 		return "All who were needed had agreed at " + at
 	case a.end == askingRejected:
-		return fmt.Sprintf("%s rejected it at %s: %s", p.policy.Name(a.by), at, strings.TrimRight(onOneLine(a.reason), "."))
+		return fmt.Sprintf("%s rejected it at %s: %s", mention(p.policy, a.by), at, strings.TrimRight(onOneLine(a.reason), "."))
 	case a.end == askingCancelled && a.by != "":
-		return fmt.Sprintf("%s aborted the run; it ended at %s", p.policy.Name(a.by), at)
+		return fmt.Sprintf("%s aborted the run; it ended at %s", mention(p.policy, a.by), at)
 	case a.end != "":
 		return fmt.Sprintf("At %s: %s", at, a.reason)
 	case open == nil:
@@ -293,7 +298,7 @@ func warnings(pb *playbooks.Playbook) []chat.Section {
 func (p *picture) answered(a *asking, open *wanted) []chat.Section {
 	var items []chat.Item
 	for _, ans := range a.answers {
-		item := chat.Item{Symbol: chat.SymbolDone, Text: fmt.Sprintf("%s approved at %s", p.policy.Name(ans.by), p.clock(ans.at))}
+		item := chat.Item{Symbol: chat.SymbolDone, Text: fmt.Sprintf("%s approved at %s", mention(p.policy, ans.by), p.clock(ans.at))}
 		switch {
 		case ans.lost != "":
 			item.Symbol, item.Detail = chat.SymbolUndone, ans.lost
@@ -304,7 +309,11 @@ func (p *picture) answered(a *asking, open *wanted) []chat.Section {
 	}
 	if open != nil && a.end == "" {
 		for i, rule := range open.missing {
-			detail := enumerate(open.names[i], 8, "or")
+			var names []string
+			for _, id := range open.ids[i] {
+				names = append(names, mention(p.policy, id))
+			}
+			detail := enumerate(names, 8, "or")
 			if detail == "" {
 				detail = "nobody in the catalog may give it"
 			}
@@ -335,7 +344,7 @@ func (r *Reporters) requests(ctx context.Context, d *desk, p *picture, channels 
 			return err
 		}
 		if open != nil {
-			r.addCopies(p, own, copies, channels, open)
+			r.addCopies(ctx, d, p, own, copies, channels, open)
 		}
 		if len(copies) == 0 {
 			continue
@@ -345,7 +354,7 @@ func (r *Reporters) requests(ctx context.Context, d *desk, p *picture, channels 
 			return err
 		}
 		for _, key := range slices.Sorted(maps.Keys(copies)) {
-			r.attempt(ctx, d, key, func() error { return r.requestCopy(ctx, key, copies[key], p, a, pb, open) })
+			r.requestCopy(ctx, d, key, copies[key], p, a, pb, open)
 		}
 	}
 	return nil
@@ -369,7 +378,7 @@ func (r *Reporters) copies(ctx context.Context, own string, keys []string) (map[
 
 // addCopies adds those that there ought to be: one in each channel, and one for
 // each person who is still needed.
-func (r *Reporters) addCopies(p *picture, own string, copies map[string]kept, channels []string, open *wanted) {
+func (r *Reporters) addCopies(ctx context.Context, d *desk, p *picture, own string, copies map[string]kept, channels []string, open *wanted) {
 	add := func(key string, k kept) {
 		if _, there := copies[key]; !there {
 			copies[key] = k
@@ -379,24 +388,41 @@ func (r *Reporters) addCopies(p *picture, own string, copies map[string]kept, ch
 		add(own+"in/"+channel, kept{Channel: channel})
 	}
 	for _, id := range open.people {
-		if person := p.policy.Person(id); person != nil && person.Handles[r.o.System] != "" {
-			add(own+"to/"+id, kept{To: person.Handles[r.o.System], Person: id})
+		if _, there := copies[own+"to/"+id]; there {
+			continue
 		}
+		r.attempt(ctx, d, "who/"+id, chat.Urgent, func() error {
+			call, cancel := calling(ctx)
+			defer cancel()
+			handle, err := r.o.People.Handle(call, id)
+			if err == nil && handle != "" {
+				add(own+"to/"+id, kept{To: handle, Person: id})
+			}
+			return err
+		})
 	}
 }
 
 // requestCopy brings one copy up to date. One that nobody has to answer any more
 // is not posted just to say so.
-func (r *Reporters) requestCopy(ctx context.Context, key string, k kept, p *picture, a *asking, pb *playbooks.Playbook, open *wanted) error {
+func (r *Reporters) requestCopy(ctx context.Context, d *desk, key string, k kept, p *picture, a *asking, pb *playbooks.Playbook, open *wanted) {
 	m := chat.Message{
 		Key: fmt.Sprintf("request/%s/%s/%d", p.run, a.step, a.seq), Channel: k.Channel, To: k.To,
-		Card: requestCard(p, a, pb, open, k.Person),
+		Card: requestCard(p, a, pb, open, k.Person), About: p.run, Urgency: chat.Settled,
 	}
-	if len(m.Card.Actions) > 0 {
-		_, err := r.scribe.show(ctx, key, p.run, k.Person, m)
+	if !k.posted() {
+		m.Urgency = chat.Urgent
+	}
+	now := k
+	if r.attempt(ctx, d, key, m.Urgency, func() (err error) {
+		if len(m.Card.Actions) == 0 {
+			return r.scribe.retire(ctx, key, p.run, k, m)
+		}
+		now, err = r.scribe.show(ctx, key, p.run, k.Person, m)
 		return err
+	}) {
+		r.fresh(d, key, m.Urgency, now.Shown != k.Shown)
 	}
-	return r.scribe.retire(ctx, key, p.run, k, m)
 }
 
 // retire is show for a message that is not worth posting any more.
@@ -414,10 +440,10 @@ func (s scribe) retire(ctx context.Context, key, run string, k kept, m chat.Mess
 	if k.Shown == shown {
 		return nil
 	}
-	if err := s.update(ctx, k.Handle, m.Card); err != nil && !isGone(err) {
+	if err := s.update(ctx, k.Handle, m); err != nil && !isGone(err) {
 		return err
 	}
-	k.Shown = shown
+	k.Shown, k.Tone = shown, m.Card.Tone
 	return s.write(ctx, key, k)
 }
 

@@ -84,7 +84,7 @@ func TestButtonsAreCommands(t *testing.T) {
 		n.must(n.engine.View(t.Context(), run, func(v engine.View) error { digest = v.Run.Book.Digest; return nil }))
 		for _, key := range []string{"board/", "request/"} {
 			actions := n.one(key, "releases").Card.Actions
-			if len(actions) < 2 || actions[0].Command != "approve 1 "+digest.Short() || actions[0].Confirm == "" || actions[1].Command != "reject 1 because …" {
+			if len(actions) < 2 || actions[0].Command != "approve 1 "+digest.Short() || actions[0].Confirm == "" || actions[1].Command != "reject 1 "+digest.Short()+" because …" || actions[1].Ask == "" {
 				t.Errorf("the buttons of %s are %+v", key, actions)
 			}
 		}

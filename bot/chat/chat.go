@@ -15,10 +15,31 @@ type Message struct {
 	Channel string // "" with To set: a direct message
 	To      string // person's handle in this chat, for direct messages
 	Thread  string // ID of the root message; "" starts at top level
+	// Reply, when set, comes from an Event: the card is for the person who did that
+	// alone, and goes where the chat shows such answers. Where it cannot go there any
+	// more the error is Permanent. A chat may have no way of finding such a message again;
+	// its Find then reports that there is none.
+	Reply string
+	// About is what the message is about, a run for instance. A chat that takes only
+	// so many messages a minute is fair between these.
+	About   string
+	Urgency Urgency
 	Card    Card
 }
 
-// Card is a message's content. Every adapter renders it as well as its system
+// Urgency orders what waits for a chat that takes only so many messages a minute.
+type Urgency int
+
+const (
+	// Progressing is how far things are. Only the latest state is of interest.
+	Progressing Urgency = iota
+	// Settled has to be true soon, and nobody waits for it: a request that was answered.
+	Settled
+	// Urgent is what a person waits for: a request, an answer, a failure.
+	Urgent
+)
+
+// Card is a message's content. Its strings may hold marks: see Mention and At. Every adapter renders it as well as its system
 // can; Text alone must carry the meaning, for notifications and screen readers.
 // All strings are plain text, adapters escape them.
 type Card struct {
@@ -65,6 +86,7 @@ type Field struct{ Name, Value string }
 type Item struct {
 	Symbol Symbol
 	Text   string
+	Row    []Symbol // the states of many things of one kind, such as the modules of a wave
 	Detail string
 }
 
@@ -90,6 +112,10 @@ type Action struct {
 	Command string
 	Style   Tone
 	Confirm string
+	// Ask, when set, is what the person has to say in words before Command is complete:
+	// it ends in "…", which stands for them. A chat that cannot ask shows the
+	// command, to be completed.
+	Ask string
 }
 
 // Handle finds a posted message again. It is kept durably.
@@ -100,10 +126,13 @@ type Handle struct {
 
 // Poster posts and updates messages. After an error without Permanent() or
 // RetryAfter() (see playbooks/steps) a post may have happened: Find before repeating it.
+//
+// A chat that takes only so many messages a minute refuses with RetryAfter() instead
+// of keeping callers waiting: it is then their turn, with whatever is true by then.
 type Poster interface {
 	Post(ctx context.Context, m Message) (Handle, error)
-	// Update replaces a message's card. ErrGone says that somebody deleted it.
-	Update(ctx context.Context, h Handle, c Card) error
+	// Update makes a message look like m. An error that is Gone says that somebody deleted it.
+	Update(ctx context.Context, h Handle, m Message) error
 	// Find looks for a message by channel (or To) and Key.
 	Find(ctx context.Context, m Message) (h Handle, found bool, err error)
 }
@@ -121,4 +150,5 @@ type Event struct {
 	Thread  string // ID of the thread's root message, "" at top level
 	Text    string // the command line, without a leading mention or slash command
 	Message string // for a button: ID of the message it was on
+	Reply   string // where an answer for this person alone goes, see Message; "": there is no such way
 }

@@ -115,18 +115,21 @@ type field struct {
 }
 
 type item struct {
-	Symbol string `json:"symbol,omitempty"` // done, running, waiting, pending, failed, unknown, skipped, undone
-	Text   string `json:"text"`
-	Detail string `json:"detail,omitempty"`
+	Symbol string   `json:"symbol,omitempty"` // done, running, waiting, pending, failed, unknown, skipped, undone
+	Text   string   `json:"text"`
+	Row    []string `json:"row,omitempty"` // as symbol, of many things of one kind
+	Detail string   `json:"detail,omitempty"`
 }
 
 type action struct {
 	Label   string `json:"label"`
 	Command string `json:"command"`
 	Confirm string `json:"confirm,omitempty"`
+	Ask     string `json:"ask,omitempty"` // what to say in place of the … that command ends in
 }
 
 func newCard(c chat.Card) card {
+	c = c.Plain()
 	out := card{Text: c.Text, Title: c.Title, Tone: string(c.Tone), Footer: c.Footer}
 	if c.Progress != nil {
 		out.Progress = &progress{c.Progress.Done, c.Progress.Total, c.Progress.Label}
@@ -137,12 +140,16 @@ func newCard(c chat.Card) card {
 			drawn.Fields = append(drawn.Fields, field(f))
 		}
 		for _, i := range s.Items {
-			drawn.Items = append(drawn.Items, item{string(i.Symbol), i.Text, i.Detail})
+			var row []string
+			for _, symbol := range i.Row {
+				row = append(row, string(symbol))
+			}
+			drawn.Items = append(drawn.Items, item{string(i.Symbol), i.Text, row, i.Detail})
 		}
 		out.Sections = append(out.Sections, drawn)
 	}
 	for _, a := range c.Actions {
-		out.Actions = append(out.Actions, action{a.Label, a.Command, a.Confirm})
+		out.Actions = append(out.Actions, action{a.Label, a.Command, a.Confirm, a.Ask})
 	}
 	return out
 }

@@ -19,7 +19,7 @@ func (silence) Post(context.Context, chat.Message) (chat.Handle, error) {
 	return chat.Handle{}, unheard{}
 }
 
-func (silence) Update(context.Context, chat.Handle, chat.Card) error { return unheard{} }
+func (silence) Update(context.Context, chat.Handle, chat.Message) error { return unheard{} }
 
 func (silence) Find(context.Context, chat.Message) (chat.Handle, bool, error) {
 	return chat.Handle{}, false, nil

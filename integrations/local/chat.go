@@ -138,14 +138,14 @@ func (c *Chat) Post(ctx context.Context, m chat.Message) (chat.Handle, error) {
 
 // Update implements chat.Poster. The error for a message that is not there has
 // Gone() bool, see chat.Gone.
-func (c *Chat) Update(ctx context.Context, h chat.Handle, card chat.Card) error {
+func (c *Chat) Update(ctx context.Context, h chat.Handle, m chat.Message) error {
 	_, err := call(ctx, c.wire, Call{System: "chat", Method: "Update", Key: h.ID}, func() (Entry, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if _, err := c.find(h.Channel, h.ID); err != nil {
 			return Entry{}, err
 		}
-		return c.record(Entry{Kind: EntryUpdated, ID: h.ID, Card: &card})
+		return c.record(Entry{Kind: EntryUpdated, ID: h.ID, Card: &m.Card})
 	})
 	return err
 }

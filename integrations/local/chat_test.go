@@ -44,7 +44,7 @@ func TestPostUpdateFind(t *testing.T) {
 	if h, found, err := w.Chat.Find(ctx, chat.Message{Key: "ask", To: "ada"}); h != direct || !found || err != nil || h.Channel != "@ada" {
 		t.Errorf("Find of a direct message says %v, %v, %v", h, found, err)
 	}
-	check(w.Chat.Update(ctx, second, chat.Card{Title: "r1, new"}))
+	check(w.Chat.Update(ctx, second, chat.Message{Card: chat.Card{Title: "r1, new"}}))
 	got := w.Chat.Messages("releases")
 	if len(got) != 3 || got[0].Card.Sections[0].Text != "a" || got[1].Card.Title != "r1, new" || got[1].Updated.IsZero() ||
 		got[2].ID != reply.ID || got[2].Thread != first.ID {
@@ -60,9 +60,9 @@ func TestPostUpdateFind(t *testing.T) {
 	}
 	_, inThread := w.Chat.Post(ctx, chat.Message{Key: "r1/4", Channel: "releases", Thread: first.ID})
 	for what, err := range map[string]error{
-		"update of a deleted message":      w.Chat.Update(ctx, first, chat.Card{}),
-		"update of no message":             w.Chat.Update(ctx, chat.Handle{Channel: "releases", ID: "99"}, chat.Card{}),
-		"update in another channel":        w.Chat.Update(ctx, chat.Handle{Channel: "other", ID: second.ID}, chat.Card{}),
+		"update of a deleted message":      w.Chat.Update(ctx, first, chat.Message{Card: chat.Card{}}),
+		"update of no message":             w.Chat.Update(ctx, chat.Handle{Channel: "releases", ID: "99"}, chat.Message{Card: chat.Card{}}),
+		"update in another channel":        w.Chat.Update(ctx, chat.Handle{Channel: "other", ID: second.ID}, chat.Message{Card: chat.Card{}}),
 		"post below a deleted message":     inThread,
 		"deleting twice":                   w.Chat.Delete("ada", first.ID),
 		"pressing on a deleted message":    errOf(w.Chat.Press("ada", first.ID, "approve")),
@@ -88,7 +88,7 @@ func TestPeople(t *testing.T) {
 	}}))
 	byLabel := must(w.Chat.Press("bob", board.ID, "approve"))
 	byCommand := must(w.Chat.Press("bob", board.ID, "approve r1"))
-	check(w.Chat.Update(t.Context(), board, chat.Card{}))
+	check(w.Chat.Update(t.Context(), board, chat.Message{Card: chat.Card{}}))
 	if _, err := w.Chat.Press("bob", board.ID, "approve r1"); err == nil || !strings.Contains(err.Error(), "no such button") {
 		t.Errorf("pressing what is not there any more: %v", err)
 	}

@@ -57,6 +57,7 @@ func Render(card chat.Card, width int, color bool) string {
 	if width <= 0 {
 		width = 80
 	}
+	card = card.Plain()
 	s := &sheet{width: max(width, minWidth), color: color}
 	s.column = s.detailColumn(card)
 	s.title(card)
@@ -250,8 +251,17 @@ func (s *sheet) items(items []chat.Item) {
 		if !known {
 			g = glyph{"·", dim}
 		}
-		s.item(margin+s.paint(g.style, g.sign)+" ", oneLine(i.Text), oneLine(i.Detail))
+		s.item(margin+s.paint(g.style, g.sign)+" ", oneLine(i.Text), oneLine(strings.TrimSpace(row(i.Row)+" "+i.Detail)))
 	}
+}
+
+// row draws the states of many things.
+func row(symbols []chat.Symbol) string {
+	var b strings.Builder
+	for _, symbol := range symbols {
+		b.WriteString(glyphs[symbol].sign)
+	}
+	return b.String()
 }
 
 func (s *sheet) item(mark, text, detail string) {

@@ -74,7 +74,7 @@ func fill(t *testing.T, w *local.World) {
 	key := must(w.Tracker.Create(ctx, steps.Issue{Run: "r1", Title: "Release r1"}))
 	check(w.Tracker.Comment(ctx, key, steps.Comment{Marker: "r1/4", Text: "approved by Ada"}))
 	h := must(w.Chat.Post(ctx, chat.Message{Key: "board", Channel: "releases", Card: chat.Card{Text: "r1"}}))
-	check(w.Chat.Update(ctx, h, chat.Card{Text: "r1 again"}))
+	check(w.Chat.Update(ctx, h, chat.Message{Card: chat.Card{Text: "r1 again"}}))
 	must(w.Chat.Say("ada", "releases", h.ID, "approve r1"))
 }
 
@@ -214,7 +214,7 @@ func everyCall(ctx context.Context, w *local.World) {
 	w.Tracker.Commented(ctx, "REL-1", "r1/1")
 	w.Chat.Post(ctx, chat.Message{Key: "board", Channel: "releases"})
 	w.Chat.Find(ctx, chat.Message{Key: "board", Channel: "releases"})
-	w.Chat.Update(ctx, chat.Handle{Channel: "releases", ID: "1"}, chat.Card{Text: "x"})
+	w.Chat.Update(ctx, chat.Handle{Channel: "releases", ID: "1"}, chat.Message{Card: chat.Card{Text: "x"}})
 }
 
 const portMethods = 18
@@ -305,7 +305,7 @@ func TestConcurrentUse(t *testing.T) {
 				must(w.Cluster.Start(ctx, o))
 				must(w.Cluster.Look(ctx, o))
 				h := must(w.Chat.Post(ctx, chat.Message{Key: fmt.Sprint(i), Channel: "releases"}))
-				check(w.Chat.Update(ctx, h, chat.Card{Text: "x"}))
+				check(w.Chat.Update(ctx, h, chat.Message{Card: chat.Card{Text: "x"}}))
 				must(w.Chat.Say("ada", "releases", "", "status"))
 				must(w.Tracker.Create(ctx, steps.Issue{Run: fmt.Sprint(i)}))
 				w.Inject(local.Fault{Module: "none", Kind: local.Stuck})
