@@ -23,7 +23,7 @@ var someDigest = regexp.MustCompile(`\b[0-9a-f]{8}\b`)
 // goldenCard compares a card as it is drawn with a golden file. Digests are left out.
 func goldenCard(t *testing.T, name string, card chat.Card) {
 	t.Helper()
-	got := drawn(card) + "\ntext: " + card.Text + "\n"
+	got := drawn(card) + "\ntext: " + chat.Plain(card.Text) + "\n"
 	for _, a := range card.Actions {
 		got += fmt.Sprintf("button: %s = %s", a.Label, a.Command)
 		if a.Confirm != "" {
