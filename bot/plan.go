@@ -225,8 +225,7 @@ func (c *call) release(ctx context.Context) (chat.Card, error) {
 		if err != nil {
 			return chat.Card{}, err
 		}
-		cmd.Digest = pb.Digest
-		return c.carryOut(ctx, cmd)
+		return c.start(ctx, cmd, pb)
 	}
 	request, err := c.request()
 	if err != nil {
@@ -239,7 +238,35 @@ func (c *call) release(ctx context.Context) (chat.Card, error) {
 	if err != nil {
 		return chat.Card{}, err
 	}
+	return c.start(ctx, cmd, pb)
+}
+
+// startedLately is how many runs back is looked for one that does the same.
+const startedLately = 50
+
+// start begins a run with a plan, unless one is under way with exactly that: pressed
+// twice, or by two people at once, is meant once.
+func (c *call) start(ctx context.Context, cmd playbooks.Command, pb *playbooks.Playbook) (chat.Card, error) {
 	cmd.Digest = pb.Digest
+	if run, err := c.b.o.Engine.StartedBy(ctx, c.line.Cause); run != "" || err != nil {
+		if err != nil {
+			return chat.Card{}, err
+		}
+		return c.carryOut(ctx, cmd) // it is this very delivery
+	}
+	runs, err := c.b.o.Engine.History(ctx, startedLately)
+	if err != nil {
+		return chat.Card{}, err
+	}
+	for _, s := range runs {
+		if s.Digest == pb.Digest && s.Outcome == "" {
+			return chat.Card{}, &playbooks.Refusal{
+				Rule:    "once",
+				Message: fmt.Sprintf("run %s releases exactly that already, begun by %s; nothing was started", s.Run, c.policy.Name(s.By)),
+				Try:     []string{"status " + s.Run},
+			}
+		}
+	}
 	return c.carryOut(ctx, cmd)
 }
 

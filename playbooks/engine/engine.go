@@ -333,6 +333,14 @@ func (e *Engine) Start(ctx context.Context, cmd playbooks.Command) (run string, 
 	return run, nil
 }
 
+// StartedBy returns the run that a delivery has started, empty if it has not.
+func (e *Engine) StartedBy(ctx context.Context, cause string) (run string, err error) {
+	if cause == "" {
+		return "", nil
+	}
+	return e.record.runOf(ctx, cause)
+}
+
 // alone waits until no other Start with that cause is under way.
 func (e *Engine) alone(ctx context.Context, cause string) (done func(), err error) {
 	for {
