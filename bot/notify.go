@@ -64,7 +64,8 @@ const (
 )
 
 func givesUp(o steps.Order) bool {
-	return time.Since(o.StartedAt) >= announceTime || o.Attempt >= announceAttempts
+	tried := time.Since(o.StartedAt)
+	return tried >= announceTime || o.Attempt >= announceAttempts && tried >= announceTime/5
 }
 
 func unannounced(channel string, err error) steps.Report {

@@ -23,11 +23,12 @@ type picture struct {
 	ownRollback bool
 	touched     bool
 	policy      *playbooks.Policy
-	forward     *playbooks.Book   // what is, or was, being released
-	books       []*playbooks.Book // the playbooks that it has followed, the present one first
-	wanted      map[string]wanted // by approval step that is open
-	halted      string            // why nobody is asked though an approval is open
-	moving      bool              // steps with an effect run
+	forward     *playbooks.Book      // what is, or was, being released
+	books       []*playbooks.Book    // the playbooks that it has followed, the present one first
+	wanted      map[string]wanted    // by approval step that is open
+	since       map[string]time.Time // by module: since when it has the version that it has
+	halted      string               // why nobody is asked though an approval is open
+	moving      bool                 // steps with an effect run
 	atRest      bool
 }
 
@@ -57,11 +58,18 @@ func (r *Reporters) picture(v engine.View) *picture {
 	p := &picture{
 		calendar: calendar{r.o.Zone, run.Created}, run: run.ID, environment: run.Environment, by: run.By, len: run.Len,
 		over: run.Over(), outcome: run.Outcome, ended: run.Ended, ownRollback: ownRollback(run), touched: run.Touched(),
-		policy: v.Policy, forward: run.Forward().Book, books: []*playbooks.Book{run.Book}, wanted: make(map[string]wanted),
+		policy: v.Policy, forward: run.Forward().Book, books: []*playbooks.Book{run.Book}, wanted: make(map[string]wanted), since: make(map[string]time.Time),
 		moving: run.Effects() > 0, atRest: run.Quiet() && v.Trouble == nil,
 	}
 	for _, chapter := range run.Earlier {
 		p.books = append(p.books, chapter.Book)
+	}
+	if len(run.OpenApprovals()) > 0 {
+		for place, live := range v.Environment.Live {
+			if live.Since.After(p.since[place.Module]) {
+				p.since[place.Module] = live.Since
+			}
+		}
 	}
 	for _, a := range run.OpenApprovals() {
 		if w := wantedNow(v, a); len(w.missing) > 0 {

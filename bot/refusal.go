@@ -160,7 +160,7 @@ func (c *call) offer(card *chat.Card, lines []string) {
 	var words []string
 	for _, line := range lines {
 		if c.complete(line) && len(card.Actions) < maxOffers {
-			card.Actions = append(card.Actions, chat.Action{Label: shortened(line, 70), Command: line})
+			card.Actions = append(card.Actions, offered(line))
 		} else {
 			words = append(words, line)
 		}
@@ -168,6 +168,15 @@ func (c *call) offer(card *chat.Card, lines []string) {
 	if len(words) > 0 {
 		card.Sections = append(card.Sections, chat.Section{Text: "Type: " + strings.Join(words[:min(len(words), maxOffers)], " | ")})
 	}
+}
+
+// offered is the button for a line. A yes is asked for twice wherever it stands.
+func offered(line string) chat.Action {
+	a := chat.Action{Label: shortened(line, 70), Command: line}
+	if strings.HasPrefix(line, "approve ") {
+		a.Style, a.Confirm = chat.Good, sentence(line)+"?"
+	}
+	return a
 }
 
 // complete reports whether a line can be typed as it stands: it begins with a

@@ -227,7 +227,11 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 	what := chat.Section{Heading: "What happens"}
 	for i := range pb.Modules {
 		m := &pb.Modules[i]
-		what.Items = append(what.Items, chat.Item{Text: m.Name, Detail: m.Move()})
+		item := chat.Item{Text: m.Name, Detail: m.Move()}
+		if since := p.since[m.Name]; !since.IsZero() && open != nil {
+			item.Detail += ", last changed " + p.clock(since)
+		}
+		what.Items = append(what.Items, item)
 	}
 	what.Items = atMost(what.Items, requestModules)
 	fields := []chat.Field{{Name: "asked by", Value: p.asker(open)}, {Name: "asked at", Value: p.full(a.at)}, {Name: "plan", Value: pb.Digest.Short()}}

@@ -188,6 +188,9 @@ type Person struct {
 type Group struct {
 	Name    string   `json:"name"`
 	Members []string `json:"members"`
+	// From names, by system, a group there whose members belong to this one as well.
+	// Whoever makes a policy adds them to Members; nothing in this package does.
+	From map[string]string `json:"from,omitempty"`
 }
 
 // Verb is something a person may be allowed to do. Each command needs one.

@@ -240,10 +240,13 @@ func (c *deciding) current() error {
 		return nil
 	}
 	message := "the plan changed since that request; your answer was not counted"
+	try := []string{"status " + c.r.ID, "approve " + c.r.ID}
 	if old, ok := c.r.shown[c.cmd.Digest]; ok {
 		message += ". What changed:\n" + Diff(old.Playbook, c.r.Book.Playbook).String()
+		// They see what is different, so they may agree to exactly that.
+		try[1] += " " + c.r.Book.Digest.Short()
 	}
-	return &Refusal{Rule: "as-shown", Message: message, Try: []string{"status " + c.r.ID, "approve " + c.r.ID}}
+	return &Refusal{Rule: "as-shown", Message: message, Try: try}
 }
 
 func (c *deciding) approve() (Decision, error) {

@@ -10,7 +10,8 @@
 // `Authorization: Bearer TOKEN`. The answer is JSON, or plain text for whoever
 // accepts only that. A client that may repeat itself sends an Idempotency-Key: the
 // same person's same key is the same delivery, however often it arrives. Errors are
-// problem details (RFC 9457).
+// problem details (RFC 9457). What chats and forges deliver goes to their adapters'
+// own handlers, see Options.Doors.
 package web
 
 import (
@@ -43,7 +44,7 @@ const (
 	maxKey      = 200              // bytes of an Idempotency-Key
 )
 
-// Options are what the handler needs. All but Tokens and Log are required.
+// Options are what the handler needs. Ready, Execute, Render, Tokens and Metrics are required.
 type Options struct {
 	// Ready says why commands are not taken just now; nil: they are. It may be
 	// called often and concurrently.
@@ -55,7 +56,10 @@ type Options struct {
 	// Tokens returns who may speak. Nobody else may; a reload changes what it returns.
 	Tokens  func() []Token
 	Metrics prometheus.Gatherer
-	Log     *slog.Logger
+	// Doors are handlers of others by the beginning of their paths, "/slack/" for instance.
+	// They authenticate and limit what comes by themselves.
+	Doors map[string]http.Handler
+	Log   *slog.Logger
 }
 
 // Token lets whoever has Secret speak for a person.
@@ -90,6 +94,12 @@ func New(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		for path, door := range o.Doors {
+			if strings.HasPrefix(r.URL.Path, path) {
+				door.ServeHTTP(w, r)
+				return
+			}
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		mux.ServeHTTP(w, r)
 	})

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-release/muster/bot"
-	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/web"
 	"github.com/muster-release/muster/integrations/local"
 	"github.com/muster-release/muster/playbooks"
@@ -20,16 +19,15 @@ import (
 	"github.com/muster-release/muster/store"
 )
 
-// chatSystem is the embedded chat's name in Person.Handles and in events.
-const chatSystem = "chat"
-
 // appOptions are what an app is made of. Catalog and Store are required.
 type appOptions struct {
 	Catalog *playbooks.Catalog
 	Store   store.Store
-	// World is where modules run, and where people talk. Nil: no outside system
-	// is configured, so releases can be planned and stop at their first deployment.
-	World  *local.World
+	// World is where modules run. Nil: no outside system is configured, so releases
+	// can be planned and stop at their first deployment.
+	World *local.World
+	// Talk is where people talk. Nil: in the world, or nowhere if there is none.
+	Talk   *talk
 	Timing engine.Timing
 	Watch  time.Duration // how often what bakes or settles is looked at; 0: the default
 	Settle time.Duration // how long a module may take to become healthy; 0: the default
@@ -44,11 +42,13 @@ type appOptions struct {
 // wired to each other and to the outside. Use newApp, Start and Stop in that order.
 type app struct {
 	o         appOptions
+	talk      *talk
 	store     *meteredStore
 	logs      *store.Logs
 	engine    *engine.Engine
 	bot       *bot.Bot
 	reporters *bot.Reporters // nil: there is no chat
+	ages      ages
 	metrics   *prometheus.Registry
 	census    *web.Census
 	resumed   atomic.Bool
@@ -62,27 +62,36 @@ type app struct {
 // with and that are damaged are a damagedLogs.
 func newApp(ctx context.Context, o appOptions) (*app, error) {
 	metered := &meteredStore{Store: o.Store}
-	a := &app{o: o, store: metered, logs: store.NewLogs(metered)}
+	a := &app{o: o, store: metered, logs: store.NewLogs(metered), talk: o.Talk}
+	switch {
+	case a.talk != nil:
+	case o.World != nil:
+		a.talk = localTalk(o.World.Chat, o.Pace)
+	default:
+		a.talk = noTalk()
+	}
 	a.probe.logs = a.logs
 	catalog := a.catalog
 	ports := steps.Ports{Deployers: map[string]steps.Deployer{}, Gates: map[string]steps.Gater{}, Catalog: catalog, Settle: o.Settle, Watch: o.Watch}
-	var poster chat.Poster = silence{}
 	var builds steps.Builds
 	if w := o.World; w != nil {
-		poster, builds = w.Chat, w.Forge
+		builds = w.Forge
 		ports.Deployers[""] = w.Cluster
 		ports.Gates["pipeline"] = w.Forge
 		ports.Jobs = w.Forge
 	}
-	ports.Notify = bot.NewNotifier(poster, a.logs, a.channels)
+	ports.Notify = bot.NewNotifier(a.talk.poster, a.logs, a.channels)
+	policy, err := a.policy(ctx, o.Catalog)
+	if err != nil {
+		return nil, err
+	}
 	options := engine.Options{
-		Logs: a.logs, Runners: ports.Runners(), Policy: playbooks.NewPolicy(o.Catalog),
+		Logs: a.logs, Runners: ports.Runners(), Policy: policy,
 		Changed: a.changed, Log: o.Log, Timing: o.Timing,
 	}
 	if o.World != nil {
 		options.Facts = ports.Facts(builds)
 	}
-	var err error
 	if a.engine, err = engine.Open(ctx, options); err != nil {
 		return nil, err
 	}
@@ -90,16 +99,21 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 		return nil, err
 	}
 	botOptions := bot.Options{
-		Engine: a.engine, Logs: a.logs, Chat: poster, System: chatSystem, Builds: builds, Log: o.Log,
+		Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people, Builds: builds, Log: o.Log,
 	}
 	if o.Reload != nil {
 		botOptions.Reload = a.Reload
 	}
-	if o.World != nil {
-		a.reporters = bot.NewReporters(bot.ReporterOptions{
-			Engine: a.engine, Logs: a.logs, Chat: o.World.Chat, Tracker: o.World.Tracker,
-			System: chatSystem, Pace: o.Pace, Log: o.Log,
-		})
+	a.ages = newAges()
+	if !a.talk.silent() || o.World != nil {
+		reporters := bot.ReporterOptions{
+			Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people,
+			Channels: a.talk.channels, Pace: a.talk.pace, Age: a.ages.observe, Log: o.Log,
+		}
+		if o.World != nil {
+			reporters.Tracker = o.World.Tracker
+		}
+		a.reporters = bot.NewReporters(reporters)
 		botOptions.Threads = a.reporters
 	}
 	a.bot = bot.New(botOptions)
@@ -112,10 +126,10 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 func (a *app) catalog() *playbooks.Catalog { return a.engine.Policy().Catalog() }
 
 func (a *app) channels(environment string) []string {
-	if e := a.catalog().Environment(environment); e != nil {
+	if e := a.catalog().Environment(environment); e != nil && len(e.Channels) > 0 {
 		return e.Channels
 	}
-	return nil
+	return a.talk.channels
 }
 
 func (a *app) changed(run string) {
@@ -141,8 +155,11 @@ func (a *app) Start(ctx context.Context) {
 	a.onStop(a.engine.Stop)
 	a.engine.Resume()
 	a.background(ctx, "bot", a.bot.Run)
-	if a.o.World != nil {
-		a.background(ctx, "chat", a.listen)
+	if a.talk.rolls != nil {
+		a.background(ctx, "user groups", a.followRolls)
+	}
+	if listen := a.talk.listen; listen != nil {
+		a.background(ctx, "chat", func(ctx context.Context) error { return listen(ctx, a) })
 	}
 	a.resumed.Store(true)
 }
@@ -177,11 +194,10 @@ func (a *app) Stop() error {
 }
 
 // Reload reads the configuration again. A bad one leaves the old one in force.
-func (a *app) Reload(context.Context) (string, error) {
+func (a *app) Reload(ctx context.Context) (string, error) {
 	catalog, summary, err := a.o.Reload()
 	if err != nil {
 		return "", err
 	}
-	a.engine.SetPolicy(playbooks.NewPolicy(catalog))
-	return summary, nil
+	return summary, a.enforce(ctx, catalog)
 }

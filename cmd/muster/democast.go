@@ -252,7 +252,7 @@ func (d *demo) answered() bool {
 	for _, m := range d.world.Chat.Messages(d.channel) {
 		switch {
 		case m.From == me:
-			key = "answer/" + chatSystem + "/" + m.ID
+			key = "answer/" + localSystem + "/" + m.ID
 		case m.Key == key:
 			key = ""
 		}

@@ -150,7 +150,7 @@ func paced(c *playbooks.Catalog, speed float64) *playbooks.Catalog {
 	}
 	p.People = slices.Clone(c.People)
 	for i := range p.People {
-		p.People[i].Handles = map[string]string{chatSystem: p.People[i].ID}
+		p.People[i].Handles = map[string]string{localSystem: p.People[i].ID}
 	}
 	return &p
 }

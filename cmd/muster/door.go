@@ -14,9 +14,9 @@ const heardKey = "muster/heard"
 // retryDoor is how long the door waits when an event could not be kept.
 const retryDoor = time.Second
 
-// listen is the door of the embedded chat: it hands what people do there to the
+// listenLocal is the door of the embedded chat: it hands what people do there to the
 // bot, from the first event that the bot has not kept.
-func (a *app) listen(ctx context.Context) error {
+func (a *app) listenLocal(ctx context.Context) error {
 	last, err := a.logs.Get(ctx, heardKey)
 	if err != nil {
 		return err

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/store"
 )
 
@@ -56,6 +58,23 @@ func (s *meteredStore) look(err error) {
 	}
 }
 
+// ages are how long messages had not shown what was known when they were brought up
+// to date.
+type ages struct{ *prometheus.HistogramVec }
+
+func newAges() ages {
+	return ages{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "muster_message_age_seconds",
+		Help:    "For how long a message in the chat had not shown what was known, when it was brought up to date.",
+		Buckets: []float64{.1, .25, .5, 1, 2, 3, 5, 10, 15, 30, 60, 300},
+	}, []string{"urgency"})}
+}
+
+func (a ages) observe(u chat.Urgency, age time.Duration) {
+	words := map[chat.Urgency]string{chat.Progressing: "progressing", chat.Settled: "settled", chat.Urgent: "urgent"}
+	a.WithLabelValues(words[u]).Observe(age.Seconds())
+}
+
 func newRegistry(a *app) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	b := thisBuild()
@@ -72,6 +91,7 @@ func newRegistry(a *app) *prometheus.Registry {
 			Name: "muster_report_lag_seconds",
 			Help: "For how long the chat or the tracker has not shown what is known.",
 		}, a.lag),
+		a.ages,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "muster_build_info",
 			Help:        "Always 1; the labels say which build this is.",

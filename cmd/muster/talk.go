@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/muster-release/muster/bot"
+	"github.com/muster-release/muster/bot/chat"
+)
+
+// talk is a chat that Muster is in, and how it is wired.
+type talk struct {
+	system   string // its name in Person.Handles and in events
+	poster   chat.Poster
+	people   chat.Directory // nil: Person.Handles says who is who
+	channels []string       // where releases to environments without channels of their own are shown
+	pace     time.Duration  // least time between two updates of a message; 0: the default
+	// listen hands what people do to the bot until ctx ends. Nil: nothing has to be
+	// listened to.
+	listen func(ctx context.Context, a *app) error
+	// door is where the chat delivers over HTTP, below doorPath; nil: it does not.
+	door     func(*bot.Bot) http.Handler
+	doorPath string
+	// rolls are the groups of people that the chat keeps; nil: it keeps none.
+	rolls *rolls
+}
+
+// localSystem is the embedded chat's name in Person.Handles and in events.
+const localSystem = "chat"
+
+// localTalk is the chat of the embedded world.
+func localTalk(poster chat.Poster, pace time.Duration) *talk {
+	return &talk{system: localSystem, poster: poster, pace: pace, listen: func(ctx context.Context, a *app) error { return a.listenLocal(ctx) }}
+}
+
+// noTalk is the chat where none is configured.
+func noTalk() *talk { return &talk{system: localSystem, poster: silence{}} }
+
+// silent reports whether nobody hears what is said.
+func (t *talk) silent() bool { _, none := t.poster.(silence); return none }
