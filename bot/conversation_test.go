@@ -111,6 +111,7 @@ type room struct {
 	reporters *bot.Reporters
 	bot       *bot.Bot
 	end       func()
+	venue     venue // where people talk; the world's chat if it is nil
 
 	mu        sync.Mutex
 	intercept func(context.Context, local.Call) error
@@ -124,7 +125,7 @@ type room struct {
 
 const mainChannel = "#releases"
 
-func newRoom(t testing.TB, catalog *playbooks.Catalog) *room {
+func newClosedRoom(t testing.TB, catalog *playbooks.Catalog) *room {
 	r := &room{t: t, catalog: catalog, store: mem.New(mem.Options{}), plans: make(map[string]string)}
 	world, err := local.Open("", local.Options{
 		Takes: func(steps.Order) time.Duration { return 2 * time.Second },
@@ -147,6 +148,26 @@ func newRoom(t testing.TB, catalog *playbooks.Catalog) *room {
 			t.Fatal(err)
 		}
 	}
+	return r
+}
+
+// venue is another chat than the world's, for the same conversations.
+type venue interface {
+	system() string
+	// open is the side of the chat that a new process of Muster gets.
+	open(people func() []playbooks.Person) (chat.Poster, chat.Directory)
+	// serve hands what people do to a bot until ctx ends.
+	serve(ctx context.Context, b *bot.Bot)
+	say(person, channel, thread, text string)
+	press(person, line string)
+	redeliver()
+	fault(kind string) // "stuck", "lost" or "" for none
+	// answers are the cards with which Muster answered since the last time.
+	answers() []chat.Message
+}
+
+func newRoom(t testing.TB, catalog *playbooks.Catalog) *room {
+	r := newClosedRoom(t, catalog)
 	r.start()
 	t.Cleanup(func() { r.stop() })
 	return r
@@ -155,10 +176,17 @@ func newRoom(t testing.TB, catalog *playbooks.Catalog) *room {
 func (r *room) start() {
 	r.t.Helper()
 	logs := store.NewLogs(r.store)
+	var poster chat.Poster = r.world.Chat
+	var people chat.Directory
+	system := "chat"
+	if r.venue != nil {
+		system = r.venue.system()
+		poster, people = r.venue.open(func() []playbooks.Person { return r.catalog.People })
+	}
 	ports := steps.Ports{
 		Deployers: map[string]steps.Deployer{"": r.world.Cluster},
 		Jobs:      r.world.Forge,
-		Notify:    bot.NewNotifier(r.world.Chat, logs, func(string) []string { return []string{mainChannel} }),
+		Notify:    bot.NewNotifier(poster, logs, func(string) []string { return []string{mainChannel} }),
 		Catalog:   func() *playbooks.Catalog { return r.engine.Policy().Catalog() },
 	}
 	var reporters atomic.Pointer[bot.Reporters]
@@ -174,10 +202,10 @@ func (r *room) start() {
 		r.t.Fatal(err)
 	}
 	r.engine = e
-	r.reporters = bot.NewReporters(bot.ReporterOptions{Engine: e, Logs: logs, Chat: r.world.Chat, System: "chat", Zone: time.UTC})
+	r.reporters = bot.NewReporters(bot.ReporterOptions{Engine: e, Logs: logs, Chat: poster, System: system, People: people, Zone: time.UTC})
 	reporters.Store(r.reporters)
 	r.bot = bot.New(bot.Options{
-		Engine: e, Logs: logs, Chat: r.world.Chat, System: "chat", Threads: r.reporters, Builds: r.world.Forge, Zone: time.UTC,
+		Engine: e, Logs: logs, Chat: poster, System: system, People: people, Threads: r.reporters, Builds: r.world.Forge, Zone: time.UTC,
 		Reload: func(context.Context) (string, error) {
 			return "", errors.New("muster.yaml:3: there is no group \"lead\"")
 		},
@@ -191,6 +219,9 @@ func (r *room) start() {
 				r.t.Errorf("Run says %v", err)
 			}
 		})
+	}
+	if r.venue != nil {
+		running.Go(func() { r.venue.serve(ctx, r.bot) })
 	}
 	r.end = func() {
 		cancel()
@@ -210,6 +241,9 @@ func (r *room) restart() {
 	r.stop()
 	r.store = r.store.Reopen()
 	r.setIntercept(nil)
+	if r.venue != nil {
+		r.venue.fault("")
+	}
 	r.start()
 }
 
@@ -222,6 +256,10 @@ func (r *room) setIntercept(fn func(context.Context, local.Call) error) {
 // say writes a line as a person and delivers it, and whatever else was said.
 func (r *room) say(person, channel, thread, text string) {
 	r.t.Helper()
+	if r.venue != nil {
+		r.venue.say(person, channel, thread, text)
+		return
+	}
 	if _, err := r.world.Chat.Say("@"+person, channel, thread, text); err != nil {
 		r.t.Fatal(err)
 	}
@@ -245,6 +283,10 @@ func (r *room) deliver() {
 // press presses the newest button that stands for a line.
 func (r *room) press(person, line string) {
 	r.t.Helper()
+	if r.venue != nil {
+		r.venue.press(person, line)
+		return
+	}
 	messages := r.world.Chat.Messages("")
 	for i := len(messages) - 1; i >= 0; i-- {
 		for _, a := range messages[i].Card.Actions {
@@ -340,6 +382,12 @@ func (r *room) play(script string) string {
 			r.t.Fatalf("what does %q mean?", line)
 		}
 		synctest.Wait()
+		if r.venue != nil {
+			for _, m := range r.venue.answers() {
+				r.show(local.Posted{Channel: mainChannel, Card: m.Card})
+			}
+			continue
+		}
 		for _, m := range r.answers() {
 			r.show(m)
 		}
@@ -381,31 +429,23 @@ func (r *room) show(m local.Posted) {
 func (r *room) happen(what string) {
 	r.t.Helper()
 	word, rest, _ := strings.Cut(what, " ")
-	isAnswer := func(c local.Call) bool {
-		return c.System == "chat" && c.Method == "Post" && strings.HasPrefix(c.Key, "answer/")
-	}
 	switch word {
 	case "restart":
 		r.restart()
 	case "redeliver":
+		if r.venue != nil {
+			r.venue.redeliver()
+			return
+		}
 		if err := r.bot.Receive(r.t.Context(), r.last); err != nil {
 			r.t.Fatal(err)
 		}
-	case "stuck": // answers do not get out until the restart
-		r.setIntercept(func(ctx context.Context, c local.Call) error {
-			if isAnswer(c) && !c.After {
-				<-ctx.Done()
-			}
-			return nil
-		})
-	case "lost": // the next answer gets out, and nobody learns of that
-		var once sync.Once
-		r.setIntercept(func(_ context.Context, c local.Call) (err error) {
-			if isAnswer(c) && c.After {
-				once.Do(func() { err = errors.New("the connection broke") })
-			}
-			return err
-		})
+	case "stuck", "lost":
+		if r.venue != nil {
+			r.venue.fault(word)
+			return
+		}
+		r.breakAnswers(word)
 	case "blind": // nobody can see any more what a module's deployment does
 		r.world.Inject(local.Fault{Module: rest, Kind: local.Lost})
 		r.setIntercept(func(_ context.Context, c local.Call) error {
@@ -425,4 +465,22 @@ func (r *room) happen(what string) {
 	default:
 		r.t.Fatalf("what does %q mean?", what)
 	}
+}
+
+// breakAnswers keeps answers from getting out until the restart, or loses the next one's
+// acknowledgement: it gets out, and nobody learns of that.
+func (r *room) breakAnswers(how string) {
+	isAnswer := func(c local.Call) bool {
+		return c.System == "chat" && c.Method == "Post" && strings.HasPrefix(c.Key, "answer/")
+	}
+	var once sync.Once
+	r.setIntercept(func(ctx context.Context, c local.Call) (err error) {
+		switch {
+		case how == "stuck" && isAnswer(c) && !c.After:
+			<-ctx.Done()
+		case how == "lost" && isAnswer(c) && c.After:
+			once.Do(func() { err = errors.New("the connection broke") })
+		}
+		return err
+	})
 }

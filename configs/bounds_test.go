@@ -121,6 +121,7 @@ func FuzzLoad(f *testing.F) {
 		"environments: [{name: live, approvals: none}]\nmodules: [{name: a, needs: [b]}, {name: b, deploy: {in: {live: {strategy: {canary: [{share: 5, bake: 3d}]}}}}}]",
 		"people: [{id: ann, handles: {x: y}}]\ngroups: [{name: g, members: [ann, g]}]\naccess: [{who: [everyone], role: admin}]",
 		"server: {tokens: [{person: a, token: \"${X}\"}], url: \"http://x\", listen: :1}\ninclude: ['*.yaml', muster.yaml]",
+		"server: {slack: {botToken: \"${X}\", appToken: \"file:x\", signingSecret: a, apiURL: \"http://[::1]:1/a\", connections: 3, channels: [\"#a\", C1, \"\"]}}\ngroups: [{name: g, slack: \"@a\"}, {slack: S1, members: []}]",
 		"defaults: &d {gates: [{soak: 1h}, pipeline], tests: [{name: x}]}\nmodules: [{name: a, deploy: {<<: *d, targets: [a]}}]",
 	} {
 		f.Add([]byte(seed))

@@ -29,6 +29,8 @@ type decoder struct {
 	rules   []policyAt
 	targets []targetsAt
 	members map[string][]string // of groups
+	rolls   map[string]mark     // where groups say that they are in Slack, by group
+	shownIn []*node             // channels of environments
 	hints   int                 // suggestions looked for among all names
 }
 
@@ -42,6 +44,7 @@ func newDecoder(l *loader) *decoder {
 		people:       make(map[string]mark),
 		groups:       make(map[string]mark),
 		handles:      make(map[handle]string),
+		rolls:        make(map[string]mark),
 		index:        make(map[string]mark),
 	}
 }
@@ -282,7 +285,10 @@ func (d *decoder) environment(n *node) {
 			e.OnFailure = choice(d, n, "onFailure", playbooks.Hold, playbooks.FinishIndependent, playbooks.RollBack)
 		}},
 		field{key: "autoRollback", decode: func(n *node) { e.AutoRollback = d.flag(n) }},
-		field{key: "channels", decode: func(n *node) { e.Channels = d.texts(n) }},
+		field{key: "channels", decode: func(n *node) {
+			e.Channels = d.texts(n)
+			d.shownIn = append(d.shownIn, n)
+		}},
 		field{key: "ownersMay", decode: func(n *node) {
 			e.OwnersMay = []playbooks.Verb{} // an empty list lets them do nothing
 			for _, item := range d.unique(d.list(n)) {

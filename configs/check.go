@@ -71,6 +71,7 @@ func (d *decoder) check() {
 		d.resolve(r)
 	}
 	d.checkTargets()
+	d.checkSlack()
 	for _, asked := range d.rules {
 		d.checkApprovals(asked, circular)
 	}
@@ -205,11 +206,19 @@ func (d *decoder) checkGroups() map[string]bool {
 	return circular
 }
 
-// within returns all people of a group and of the groups in it, by ID.
+// within returns all people of a group and of the groups in it, by ID. In a group that
+// is kept in Slack may be everybody who can be recognised there.
 func (d *decoder) within(group string) []string {
 	people := make(map[string]bool)
 	seen := map[string]bool{group: true}
 	for queue := []string{group}; len(queue) > 0; queue = queue[1:] {
+		if _, ok := d.rolls[queue[0]]; ok {
+			for i := range d.catalog.People {
+				if p := &d.catalog.People[i]; p.ID != "" && (p.Email != "" || p.Handles[slackSystem] != "") {
+					people[p.ID] = true
+				}
+			}
+		}
 		for _, member := range d.members[queue[0]] {
 			if _, ok := d.people[member]; ok {
 				people[member] = true
@@ -234,7 +243,11 @@ func (d *decoder) checkApprovals(asked policyAt, circular map[string]bool) {
 		people := d.within(rule.Group)
 		switch {
 		case len(people) == 0:
-			d.report(asked.groups[i], "", "environment %q asks %q, a group without people", asked.environment, rule.Group)
+			hint := ""
+			if _, ok := d.rolls[rule.Group]; ok {
+				hint = "nobody has a handle in Slack or a mail address to be recognised by"
+			}
+			d.report(asked.groups[i], hint, "environment %q asks %q, a group without people", asked.environment, rule.Group)
 			possible = false
 		case rule.Count > len(people):
 			d.report(asked.counts[i], "", "environment %q asks %d of %q, which has only %s",

@@ -56,6 +56,27 @@ type Server struct {
 	// World is where releases go: WorldLocal, or empty for the outside systems
 	// that are configured.
 	World World
+	// Slack is the workspace in which people talk to Muster; nil if none is
+	// configured. Beside WorldLocal it takes the place of that world's chat.
+	Slack *Slack
+}
+
+// Slack says how to reach a Slack workspace. At least one of AppToken and
+// SigningSecret is there.
+type Slack struct {
+	BotToken Secret // xoxb-…
+	// AppToken (xapp-…) is for Socket Mode; empty: Slack delivers over HTTP alone.
+	AppToken Secret
+	// SigningSecret is for what Slack delivers over HTTP; empty: nothing does.
+	SigningSecret Secret
+	// APIURL is where Slack's Web API is, with a slash at the end; empty: at Slack.
+	APIURL string
+	// Connections is how many Socket Mode connections are kept open, from 1 to 10;
+	// DefaultConnections where nothing is said.
+	Connections int
+	// Channels are where releases to environments without channels of their own are
+	// shown: #name or an ID.
+	Channels []string
 }
 
 // World is a stand-in for all outside systems.
@@ -69,6 +90,8 @@ const (
 	// DefaultListen keeps the server private to its machine.
 	DefaultListen = "127.0.0.1:8080"
 	DefaultData   = "data"
+	// DefaultConnections are two, so that one can be renewed while the other listens.
+	DefaultConnections = 2
 )
 
 // Token lets a program speak for a person.

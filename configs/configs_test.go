@@ -88,7 +88,12 @@ func load(files fstest.MapFS, env map[string]string) string {
 	if err != nil {
 		return err.Error() + "\n"
 	}
-	return fmt.Sprintf("%s\nserver: %v\nfiles: %v\n", data, config.Server, config.Files)
+	server, slack := config.Server, ""
+	if server.Slack != nil {
+		slack = fmt.Sprintf("slack: %+v\n", *server.Slack)
+		server.Slack = nil
+	}
+	return fmt.Sprintf("%s\nserver: %v\n%sfiles: %v\n", data, server, slack, config.Files)
 }
 
 func lookupIn(env map[string]string) func(string) (string, bool) {
@@ -151,6 +156,45 @@ func TestExample(t *testing.T) {
 	}
 	if other := api.Deploy[""]; other.Strategy.Kind != "" || other.Gates != nil || other.Timeout != 10*time.Minute {
 		t.Errorf("api elsewhere = %+v", other)
+	}
+}
+
+// What the example shows of Slack behind a # works, too.
+func TestExampleWithSlack(t *testing.T) {
+	content, err := os.ReadFile("example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	shown := false
+	for line := range strings.Lines(string(content)) {
+		switch trimmed := strings.TrimSpace(line); {
+		case trimmed == "# slack:":
+			shown = true
+		case trimmed == "#":
+			shown = false
+		}
+		if shown || strings.Contains(line, "# - {name: on-call") {
+			line = strings.Replace(line, "# ", "", 1)
+		}
+		lines = append(lines, strings.ReplaceAll(line, "/run/secrets/", "secrets/"))
+	}
+	files := fstest.MapFS{
+		"muster.yaml":                  {Data: []byte(strings.Join(lines, ""))},
+		"secrets/slack-signing-secret": {Data: []byte("correct-horse")},
+	}
+	config, err := configs.LoadFS(files, "muster.yaml", configs.WithEnv(lookupIn(map[string]string{
+		"SLACK_BOT_TOKEN": "xoxb-correct-horse", "SLACK_APP_TOKEN": "xapp-correct-horse",
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := config.Server.Slack
+	if s == nil || s.APIURL == "" || !slices.Equal(s.Channels, []string{"#releases"}) || s.SigningSecret.Reveal() == "" {
+		t.Errorf("slack = %+v", s)
+	}
+	if g := config.Catalog.Groups; g[len(g)-1].From["slack"] != "@on-call" || g[len(g)-1].Members != nil {
+		t.Errorf("groups = %+v", g)
 	}
 }
 
@@ -235,6 +279,40 @@ func TestGates(t *testing.T) {
 	}
 	if gates := config.Catalog.Modules[0].Deploy[""].Gates; len(gates) != 2 || gates[1].Params["level"] != "high" {
 		t.Errorf("gates = %+v", gates)
+	}
+}
+
+func TestSlack(t *testing.T) {
+	load := func(bot, app, signing string) (*configs.Config, error) {
+		const content = `environments: [{name: live}]
+server: {slack: {botToken: "${BOT}", appToken: "${APP}", signingSecret: "${SIGNING}"}}
+`
+		return configs.LoadFS(fstest.MapFS{"muster.yaml": {Data: []byte(content)}}, "muster.yaml",
+			configs.WithEnv(lookupIn(map[string]string{"BOT": bot, "APP": app, "SIGNING": signing})))
+	}
+	config, err := load("xoxb-1-correct", "xapp-1-horse", "battery")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := config.Server.Slack
+	if s.BotToken.Reveal() != "xoxb-1-correct" || s.AppToken.Reveal() != "xapp-1-horse" || s.SigningSecret.Reveal() != "battery" {
+		t.Errorf("slack = %+v, with other secrets than were given", s)
+	}
+	if s.APIURL != "" || s.Connections != configs.DefaultConnections || s.Channels != nil {
+		t.Errorf("slack = %+v, want the defaults", s)
+	}
+	const value = "hunter2"
+	_, err = load("xapp-"+value, value, value+"\n")
+	problems := problemsOf(t, err)
+	if len(problems) != 3 {
+		t.Errorf("%d problems, want one for each secret: %v", len(problems), err)
+	}
+	if strings.Contains(fmt.Sprintf("%+v", problems), value) {
+		t.Errorf("problems show a secret: %+v", problems)
+	}
+	config, err = loadText("environments: [{name: live}]\n")
+	if err != nil || config.Server.Slack != nil {
+		t.Errorf("slack = %v, error %v; nothing was said about it", config.Server.Slack, err)
 	}
 }
 

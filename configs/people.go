@@ -68,7 +68,7 @@ func (d *decoder) email(n *node) string {
 
 func (d *decoder) group(n *node) {
 	var g playbooks.Group
-	var members *node
+	var members, inSlack *node
 	ok := d.object(n, "a group",
 		field{key: "name", decode: func(n *node) {
 			if g.Name = d.name(n, "the name of a group", forPlaces); g.Name != "" {
@@ -78,13 +78,25 @@ func (d *decoder) group(n *node) {
 			}
 		}},
 		field{key: "members", decode: func(n *node) { members = n }},
+		field{key: slackSystem, decode: func(n *node) { inSlack = n }},
 	)
 	if !ok {
 		return
 	}
-	d.require(n, "a group", "name", "members")
+	d.require(n, "a group", "name")
+	if inSlack == nil {
+		d.require(n, "a group", "members")
+	}
 	if members != nil {
 		g.Members = d.names(members, aPersonOrGroup, "group "+quote(g.Name)+" has the member")
+	}
+	if inSlack != nil {
+		if g.Name != "" {
+			d.rolls[g.Name] = inSlack.at
+		}
+		if usergroup := d.usergroup(inSlack); usergroup != "" {
+			g.From = map[string]string{slackSystem: usergroup}
+		}
 	}
 	d.catalog.Groups = append(d.catalog.Groups, g)
 }

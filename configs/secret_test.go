@@ -138,6 +138,11 @@ func TestSecretsNotInProblems(t *testing.T) {
 		"syntax, same":    "server:\n  tokens:\n    - {person: ann, token: hunter2}}\n",
 		"alias":           "server:\n  tokens:\n    - {person: ann, token: &a hunter2}\n    - {person: *a, token: *a}\n",
 		"url":             "server:\n  url: https://ann:hunter2@muster.example\n",
+		"slack":           "server:\n  slack: {botToken: hunter2, appToken: xapp-hunter2, signingSecret: hunter2, x: hunter2}\n",
+		"slack, instead":  "server:\n  slack: hunter2\n",
+		"slack, nested":   "server:\n  slack: {botToken: [hunter2], appToken: {a: hunter2}, apiURL: \"https://a:hunter2@b.example\"}\n",
+		"slack, lines":    "server:\n  slack:\n    signingSecret: a\n      hunter2\n    botTokens: |\n      hunter2\n",
+		"slack, outside":  "slack:\n  botToken: hunter2\n",
 		"broken variable": "server:\n  tokens:\n    - person: ann\n      token: ${A}hunter2\n",
 	} {
 		t.Run(name, func(t *testing.T) {

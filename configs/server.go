@@ -17,6 +17,7 @@ func (d *decoder) serverSection(n *node) {
 		field{key: "url", decode: func(n *node) { s.URL = d.url(n) }},
 		field{key: "tokens", decode: d.tokens},
 		field{key: "world", decode: func(n *node) { s.World = choice(d, n, "world", WorldLocal) }},
+		field{key: "slack", decode: d.slack},
 	)
 }
 

@@ -15,11 +15,15 @@ import (
 
 func newCheck() *cobra.Command {
 	var path string
+	var online bool
 	c := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Find everything that is wrong with a configuration",
 		Long: "Check reads the configuration and plans a release of everything to each environment,\n" +
-			"offline. It lists every mistake and exits with 2 if there is one.",
+			"offline. It lists every mistake and exits with 2 if there is one.\n\n" +
+			"With --online it then asks the outside systems that are configured: do they take the\n" +
+			"tokens, is everything there that the configuration names, may Muster do there what it\n" +
+			"has to. It changes nothing, and exits with 1 if something is wrong.",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := required(c, "config"); err != nil {
@@ -33,11 +37,14 @@ func newCheck() *cobra.Command {
 			if len(problems) > 0 {
 				return usageError{configError(path, &configs.Errors{Problems: problems})}
 			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), summary(path, config, plans))
-			return err
+			if _, err = fmt.Fprintln(c.OutOrStdout(), summary(path, config, plans)); err != nil || !online {
+				return err
+			}
+			return checkOnline(c.Context(), c.OutOrStdout(), config)
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the configuration, a file or a folder")
+	c.Flags().BoolVar(&online, "online", false, "ask the outside systems that are configured, too")
 	return c
 }
 
@@ -100,6 +107,13 @@ func summary(path string, config *configs.Config, plans []*playbooks.Playbook) s
 	for _, env := range c.Environments {
 		if env.Approvals == nil {
 			fmt.Fprintf(&b, "\n%s says nothing about approvals, so nothing can be released there until it does: add rules, or approvals: none.", env.Name)
+		}
+	}
+	if s := config.Server.Slack; s != nil && len(s.Channels) == 0 {
+		for _, env := range c.Environments {
+			if len(env.Channels) == 0 {
+				fmt.Fprintf(&b, "\nReleases to %s are shown nowhere in Slack: it has no channels, and server: slack: has none for it.", env.Name)
+			}
 		}
 	}
 	return b.String()

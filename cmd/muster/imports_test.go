@@ -39,13 +39,20 @@ var importRules = []importRule{
 	// The bot knows the engine and ports, never who is behind them.
 	{"bot/chat", nil, nil},
 	{"bot/web", []string{"bot", "bot/chat", "playbooks", "playbooks/engine", "store", "github.com/prometheus/client_golang/..."}, []string{"playbooks/...", "store/..."}},
-	{"bot", []string{"bot/chat", "playbooks", "playbooks/engine", "playbooks/steps", "store", "github.com/agext/levenshtein", "golang.org/x/sync/errgroup"}, []string{"store/...", "integrations/local", "configs"}},
+	{"bot", []string{"bot/chat", "playbooks", "playbooks/engine", "playbooks/steps", "store", "github.com/agext/levenshtein", "golang.org/x/sync/errgroup"}, []string{"store/...", "integrations/local", "integrations/slack/...", "configs"}},
 
 	{"configs", []string{"playbooks", "github.com/goccy/go-yaml/...", "github.com/agext/levenshtein", "github.com/Masterminds/semver/v3"}, nil},
 
 	// An adapter sees ports and plain types, and alone its vendor's SDK. Adapters
 	// never import each other: a new one gets a rule of its own here.
 	{"integrations/local", []string{"bot/chat", "playbooks", "playbooks/steps", "github.com/charmbracelet/x/ansi", "golang.org/x/sys/windows"}, nil},
+	{"integrations/slack/blocks", []string{"bot/chat", "github.com/slack-go/slack"}, nil},
+	{"integrations/slack/slackfake", []string{"github.com/gorilla/websocket"}, []string{"github.com/slack-go/slack/..."}},
+	{"integrations/slack", []string{
+		"bot/chat", "playbooks", "integrations/slack/blocks",
+		"github.com/slack-go/slack/...", "github.com/gorilla/websocket", "golang.org/x/sync/...",
+	}, []string{"integrations/slack/..."}},
+	{"cmd/slackfake", []string{"integrations/slack/slackfake"}, nil},
 
 	// The only place that sees concrete types.
 	{"cmd/muster", []string{
@@ -154,6 +161,10 @@ func TestImportRulesForbid(t *testing.T) {
 		{"playbooks/engine", "integrations/local"}, {"bot", "integrations/local"}, {"bot", "configs"},
 		{"bot/web", "integrations/local"}, {"bot/web", "configs"}, {"playbooks/steps", "store"},
 		{"integrations/local", "bot"}, {"integrations/local", "store"}, {"integrations/local", "integrations/slack"},
+		{"integrations/slack", "bot"}, {"integrations/slack", "playbooks/engine"}, {"integrations/slack", "store"}, {"integrations/slack", "configs"},
+		{"integrations/slack", "integrations/local"}, {"integrations/slack", "integrations/slack/slackfake"}, {"integrations/slack/blocks", "playbooks"},
+		{"integrations/slack/slackfake", "integrations/slack"}, {"bot", "integrations/slack"}, {"bot/chat", "integrations/slack"},
+		{"bot", "github.com/slack-go/slack"}, {"integrations/local", "github.com/slack-go/slack"}, {"cmd/muster", "github.com/slack-go/slack"},
 		{"playbooks/engine", "go.etcd.io/bbolt"}, {"bot", "go.etcd.io/bbolt"}, {"cmd/muster", "go.etcd.io/bbolt"}, {"configs", "bot"},
 	} {
 		if may(forbidden[0], forbidden[1]) {
