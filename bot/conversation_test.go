@@ -160,6 +160,7 @@ type venue interface {
 	serve(ctx context.Context, b *bot.Bot)
 	say(person, channel, thread, text string)
 	press(person, line string)
+	board(run string) (thread string)
 	redeliver()
 	fault(kind string) // "stuck", "lost" or "" for none
 	// answers are the cards with which Muster answered since the last time.
@@ -305,6 +306,9 @@ func (r *room) press(person, line string) {
 // threadOf finds the board of a run, under which its thread is.
 func (r *room) threadOf(run string) string {
 	r.t.Helper()
+	if r.venue != nil {
+		return r.venue.board(run)
+	}
 	for _, m := range r.world.Chat.Messages(mainChannel) {
 		if about, ok := r.reporters.RunOf(r.t.Context(), m.Channel, m.ID); ok && about == run && m.Thread == "" {
 			return m.ID

@@ -29,9 +29,9 @@ const (
 	// take it.
 	answerWithin = 10 * time.Minute
 	// Workers of the two kinds of work: what is decided does not wait for what is
-	// said about it.
+	// said about it. Who speaks mostly waits until it is their turn in a channel.
 	deciders = 8
-	speakers = 8
+	speakers = 64
 )
 
 // letter is an event of the chat in the inbox: written down before it is

@@ -56,20 +56,12 @@ func announcement(o steps.Order, channel string) chat.Message {
 	return m
 }
 
-// How long, and how often, an announcement is tried. Then the release, which is
+// announceTime is for how long an announcement is tried. Then the release, which is
 // complete, is over without it; the board tells the same as soon as it can.
-const (
-	announceTime     = 5 * time.Minute
-	announceAttempts = 6
-)
+const announceTime = 5 * time.Minute
 
 func givesUp(o steps.Order) bool {
-	tried := time.Since(o.StartedAt)
-	return tried >= announceTime || o.Attempt >= announceAttempts && tried >= announceTime/5
-}
-
-func unannounced(channel string, err error) steps.Report {
-	return steps.Report{Phase: steps.Succeeded, Message: fmt.Sprintf("not announced everywhere: %s (%v)", channel, err)}
+	return time.Since(o.StartedAt) >= announceTime
 }
 
 // Start implements steps.Runner. A channel that has the announcement does not get
@@ -78,18 +70,25 @@ func unannounced(channel string, err error) steps.Report {
 func (n *Notifier) Start(ctx context.Context, o steps.Order) (steps.Report, error) {
 	channels, key := n.places(o)
 	var refusals []string
+	var soonest time.Duration
 	for _, channel := range channels {
 		_, err := n.scribe.show(ctx, key(channel), o.Run, "", announcement(o, channel))
 		switch {
 		case err == nil:
 		case isPermanent(err), givesUp(o):
 			refusals = append(refusals, fmt.Sprintf("%s (%v)", channel, err))
+		case putOff(err) > 0:
+			if wait := putOff(err); soonest == 0 || wait < soonest {
+				soonest = wait
+			}
 		default:
 			return steps.Report{}, fmt.Errorf("announce in %q: %w", channel, err)
 		}
 	}
 	r := steps.Report{Phase: steps.Succeeded, Message: "announced in " + strings.Join(channels, ", ")}
 	switch {
+	case soonest > 0:
+		return steps.Report{Phase: steps.Running, Message: "waits for its turn in the chat", CheckAfter: soonest}, nil
 	case len(channels) == 0:
 		r.Message = "there is no channel to announce it in"
 	case len(refusals) > 0:
@@ -98,27 +97,19 @@ func (n *Notifier) Start(ctx context.Context, o steps.Order) (steps.Report, erro
 	return r, nil
 }
 
-// Look implements steps.Runner. What was announced in some channels only is
-// absent: Start then tells the others.
-func (n *Notifier) Look(ctx context.Context, o steps.Order) (steps.Report, error) {
-	channels, key := n.places(o)
-	for _, channel := range channels {
-		var k kept
-		noted, err := n.scribe.read(ctx, key(channel), &k)
-		if err == nil && noted && !k.posted() {
-			k, err = n.scribe.search(ctx, key(channel), o.Run, k, announcement(o, channel))
-		}
-		if err != nil && givesUp(o) {
-			return unannounced(channel, err), nil
-		}
-		if err != nil {
-			return steps.Report{}, fmt.Errorf("look for the announcement in %q: %w", channel, err)
-		}
-		if !k.posted() {
-			return steps.Report{Phase: steps.Absent, Message: "not announced in " + channel}, nil
-		}
+// putOff is for how long a chat wants to be left alone; 0: it is something else.
+func putOff(err error) time.Duration {
+	wait, later := retryAfter(err)
+	if !later {
+		return 0
 	}
-	return steps.Report{Phase: steps.Succeeded, Message: "announced in " + strings.Join(channels, ", ")}, nil
+	return max(wait, time.Millisecond)
+}
+
+// Look implements steps.Runner. It announces what is still to be announced: an
+// announcement is looked for before it is repeated, so that can be done at any time.
+func (n *Notifier) Look(ctx context.Context, o steps.Order) (steps.Report, error) {
+	return n.Start(ctx, o)
 }
 
 // Stop implements steps.Runner. There is nothing to stop.

@@ -13,10 +13,10 @@ import (
 // are kept back, so that jitter on the way never brings too many into one minute.
 var (
 	// chat.update is tier 3, 50 a minute: never more than 4+45 are sent in one.
-	updateRate = rate{burst: 4, every: time.Minute / 45}
+	updateRate = rate{burst: 4, every: time.Minute / 45, cold: true}
 	// chat.postMessage takes one a second for each channel, counted from when the one
 	// before has been answered.
-	postRate  = rate{burst: 1, every: 1050 * time.Millisecond, afterEnd: true}
+	postRate  = rate{burst: 1, every: 1050 * time.Millisecond, afterEnd: true, cold: true}
 	tierRates = map[int]rate{
 		2: {burst: 4, every: time.Minute / 14},
 		3: {burst: 8, every: time.Minute / 36},
@@ -38,6 +38,9 @@ type rate struct {
 	burst    int
 	every    time.Duration
 	afterEnd bool
+	// cold begins as if all had been used up just before the start: an earlier process may
+	// have done that.
+	cold bool
 }
 
 // want is a call that somebody would like to make. Who asks again with the same key keeps
@@ -52,6 +55,8 @@ type want struct {
 // put off until it is likely its turn. It lives in memory alone; after a restart Slack's own
 // 429 corrects it.
 type budget struct {
+	began time.Time
+
 	mu      sync.Mutex
 	buckets map[string]*bucket
 }
@@ -72,12 +77,15 @@ type waiter struct {
 	promised time.Time
 }
 
-func newBudget() *budget { return &budget{buckets: make(map[string]*bucket)} }
+func newBudget() *budget { return &budget{began: time.Now(), buckets: make(map[string]*bucket)} }
 
 func (b *budget) bucket(name string, r rate) *bucket {
 	q := b.buckets[name]
 	if q == nil {
-		q = &bucket{rate: r, tokens: float64(r.burst), filled: time.Now(), waiting: make(map[string]*waiter), served: make(map[string]time.Time)}
+		q = &bucket{rate: r, tokens: float64(r.burst), filled: b.began, waiting: make(map[string]*waiter), served: make(map[string]time.Time)}
+		if r.cold {
+			q.tokens = 0
+		}
 		b.buckets[name] = q
 	}
 	return q

@@ -155,7 +155,7 @@ const barSize = 10
 
 // progress is a bar and its label.
 func progress(p chat.Progress, who People) string {
-	label := clip(who.line(p.Label), 300)
+	label := together(clip(who.line(p.Label), 300))
 	if p.Total <= 0 {
 		if !visible(label) {
 			return ""
@@ -168,7 +168,19 @@ func progress(p chat.Progress, who People) string {
 		full = 1 // something is done, and that is to be seen
 	}
 	bar := strings.Repeat("▰", full) + strings.Repeat("▱", barSize-full)
-	return strings.TrimSpace(fmt.Sprintf("%s  *%d* of %d %s", bar, done, p.Total, label))
+	return strings.TrimSpace(fmt.Sprintf("%s *%d*\u00a0of\u00a0%d\u00a0%s", bar, done, p.Total, label))
+}
+
+// together keeps the words of short phrases between middle dots on a line.
+func together(label string) string {
+	const between = " · "
+	phrases := strings.Split(label, between)
+	for i, p := range phrases {
+		if length(p) <= 30 && !strings.Contains(p, "<") { // < may begin a reference
+			phrases[i] = strings.ReplaceAll(p, " ", "\u00a0")
+		}
+	}
+	return strings.Join(phrases, between)
 }
 
 // How much of one line is shown. What is longer is cut, but for texts, which go on in the

@@ -205,7 +205,7 @@ func TestCutting(t *testing.T) {
 	}
 	got := string(data)
 	for _, want := range []string{
-		c.Title, "1* of 3 changes", "Deploy api v2.1.0 failed", "no progress", "retry 1 deploy:api", "rollback 1", "first line", "last line",
+		c.Title, "1*\u00a0of\u00a03\u00a0changes", "Deploy api v2.1.0 failed", "no progress", "retry 1 deploy:api", "rollback 1", "first line", "last line",
 		"the one that failed", "more lines\\nin the middle", "v1\\n… and ",
 	} {
 		if !strings.Contains(got, want) {
@@ -242,7 +242,7 @@ func TestRowsAreCounted(t *testing.T) {
 	row := slices.Repeat([]chat.Symbol{chat.SymbolDone, chat.SymbolPending}, 50)
 	row[3] = chat.SymbolFailed
 	got := string(encodeCard(t, chat.Card{Title: "x", Sections: []chat.Section{{Items: []chat.Item{{Symbol: chat.SymbolFailed, Text: "Wave 1", Row: row}}}}}))
-	if !strings.Contains(got, "❌  Wave 1  ❌×1 ⬜×49 ✅×50") {
+	if !strings.Contains(got, "❌ Wave 1 ❌×1 ⬜×49 ✅×50") {
 		t.Error(got)
 	}
 }

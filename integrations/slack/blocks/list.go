@@ -74,14 +74,14 @@ func newCode(lines []string) *list {
 func newFields(fields []chat.Field, who People) *list {
 	l := &list{what: "fact"}
 	for _, f := range fields {
-		name, value := bold(clip(who.line(f.Name), 100)), who.line(f.Value)
+		name, value := clip(who.line(f.Name), 100), who.line(f.Value)
 		if !visible(value) {
 			continue
 		}
-		if name != "" {
-			name += "  "
+		if visible(name) {
+			value = bold(name+":") + " " + value
 		}
-		l.lines = append(l.lines, clip(name+value, maxLine))
+		l.lines = append(l.lines, clip(value, maxLine))
 	}
 	if len(l.lines) == 0 {
 		return nil
@@ -139,16 +139,13 @@ func itemLine(item chat.Item, who People, row int) string {
 	if sign == "" && !strings.HasPrefix(text, ellipsis) {
 		sign = "•"
 	}
-	line := strings.TrimSpace(sign + "  " + text)
+	line := strings.TrimSpace(sign + " " + text)
+	separator := " · "
 	if states != "" {
-		line += "  " + states
+		line, separator = line+" "+states, " "
 	}
-	switch {
-	case !visible(detail):
-	case states != "":
-		line += "  " + detail
-	default:
-		line += " · " + detail
+	if visible(detail) {
+		line += separator + detail
 	}
 	return clip(line, max(maxLine, weigh(states)+200))
 }

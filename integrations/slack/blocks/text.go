@@ -33,7 +33,7 @@ func literal(text string) string {
 		switch {
 		case isFormatting(r):
 			end := i + 1
-			for end < len(runes) && end-i < maxRun && isFormatting(runes[end]) {
+			for end < len(runes) && end-i < maxRun && isFormatting(runes[end]) && !fences(runes[i:end+1]) {
 				end++
 			}
 			if run := string(runes[i:end]); inert(runes, i, end) {
@@ -46,8 +46,10 @@ func literal(text string) string {
 			b.WriteString(noDate + ":>")
 		case (r == '>' || r == '＞') && lineStart:
 			b.WriteString(softHyphen + entities.Replace(string(r)))
-		default:
+		case r == '&', r == '<', r == '>':
 			b.WriteString(entities.Replace(string(r)))
+		default:
+			b.WriteRune(r)
 		}
 		lineStart = r == '\n' || lineStart && unicode.IsSpace(r)
 	}
@@ -58,8 +60,12 @@ var entities = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func isFormatting(r rune) bool { return strings.ContainsRune(formatting, r) }
 
-// inert reports whether what stands in runes[from:to] formats nothing: it is inside
-// a word, or alone between spaces. Backticks are never trusted inside words.
+// fences reports whether a run ends with what begins a code block: nothing that is inside a
+// fallback may look like it.
+func fences(run []rune) bool { return strings.HasSuffix(string(run), fence) }
+
+// inert reports whether what stands in runes[from:to] formats nothing: it is one character
+// inside a word, or between spaces. Backticks are trusted nowhere.
 func inert(runes []rune, from, to int) bool {
 	before, after := ' ', ' '
 	if from > 0 {
@@ -68,10 +74,10 @@ func inert(runes []rune, from, to int) bool {
 	if to < len(runes) {
 		after = runes[to]
 	}
-	if strings.ContainsAny(string(runes[from:to]), "`｀") {
+	if to-from > 1 || strings.ContainsRune("`｀", runes[from]) {
 		return false
 	}
-	return isWord(before) && isWord(after) || to-from == 1 && unicode.IsSpace(before) && unicode.IsSpace(after)
+	return isWord(before) && isWord(after) || unicode.IsSpace(before) && unicode.IsSpace(after)
 }
 
 func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
@@ -147,6 +153,8 @@ func isUser(s string) bool {
 // datable are times that Slack's clients can show.
 func datable(t time.Time) bool { return t.Unix() > 0 && t.Year() < 10_000 }
 
+var inFallback = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "|", "/", "`", "'")
+
 // date shows a time in the reader's own zone.
 func date(span chat.Span) string {
 	format := "{date_short} {time}"
@@ -156,7 +164,7 @@ func date(span chat.Span) string {
 	case chat.Seconds:
 		format = "{time_secs}"
 	}
-	fallback := strings.ReplaceAll(entities.Replace(clipPlain(plain(span.Words), 60)), "|", "/")
+	fallback := inFallback.Replace(clipPlain(plain(span.Words), 60))
 	return fmt.Sprintf("<!date^%d^%s|%s>", span.Time.Unix(), format, fallback)
 }
 
@@ -173,7 +181,9 @@ func bold(markup string) string {
 // entities. Marks are their words.
 func code(text string) []string {
 	text = entities.Replace(clean(chat.Plain(text)))
-	text = strings.ReplaceAll(text, "```", "``\u200b`")
+	for strings.Contains(text, fence) {
+		text = strings.ReplaceAll(text, fence, "``\u200b`")
+	}
 	return strings.Split(strings.Trim(text, "\n"), "\n")
 }
 
@@ -204,7 +214,7 @@ func markup(text string) *slack.TextBlockObject {
 
 // visible reports whether a reader sees anything of text.
 func visible(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool {
+	return strings.ContainsFunc(chat.Plain(text), func(r rune) bool {
 		return !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) && !unicode.Is(unicode.Mn, r)
 	})
 }

@@ -59,7 +59,8 @@ func (w *Workspace) Say(user, channel, threadTS, text string) (Message, Delivery
 	return said, w.emit(events[0]), nil
 }
 
-// Slash lets somebody type a slash command: "/muster status", or its words alone. If the
+// Slash lets somebody type a slash command: "/muster status", or its words alone. Names
+// stay as they are typed, as for a command without should_escape. If the
 // app does not acknowledge it in time, they are told so by Slack.
 func (w *Workspace) Slash(user, channel, text string) (Delivery, error) {
 	payload, err := w.SlashPayload(user, channel, text)
@@ -108,7 +109,7 @@ func (w *Workspace) SlashPayload(user, channel, text string) (Object, error) {
 	return Object{
 		"token": "legacy-fixed-value", "team_id": TeamID, "team_domain": TeamDomain, "channel_id": c.ID,
 		"channel_name": displayName(c), "user_id": u.ID, "user_name": u.Name, "command": command,
-		"text": w.typed(strings.TrimSpace(text)), "api_app_id": AppID, "is_enterprise_install": "false",
+		"text": escaper.Replace(strings.TrimSpace(text)), "api_app_id": AppID, "is_enterprise_install": "false",
 		"response_url": w.newURL("commands", u.ID, c.ID, ""), "trigger_id": w.trigger(u.ID, ""),
 	}, nil
 }
