@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,6 +138,15 @@ func (a *app) changed(run string) {
 	if a.reporters != nil {
 		a.reporters.Changed(run)
 	}
+}
+
+// doors are where outside systems deliver over HTTP, by the beginning of their paths.
+func (a *app) doors() map[string]http.Handler {
+	doors := make(map[string]http.Handler)
+	if a.talk.door != nil {
+		doors[a.talk.doorPath] = a.talk.door(a.bot)
+	}
+	return doors
 }
 
 func (a *app) lag() float64 {

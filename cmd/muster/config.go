@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -99,7 +100,7 @@ func (s *configSource) reload() (*playbooks.Catalog, string, error) {
 	for _, setting := range []struct {
 		name    string
 		changed bool
-	}{{"listen", before.Listen != now.Listen}, {"data", before.Data != now.Data}, {"world", before.World != now.World}} {
+	}{{"listen", before.Listen != now.Listen}, {"data", before.Data != now.Data}, {"world", before.World != now.World}, {"slack", !sameSlack(before.Slack, now.Slack)}} {
 		if setting.changed {
 			fixed = append(fixed, "server: "+setting.name)
 		}
@@ -108,6 +109,16 @@ func (s *configSource) reload() (*playbooks.Catalog, string, error) {
 		summary += "; restart Muster for what has changed in " + strings.Join(fixed, " and ")
 	}
 	return c, summary, nil
+}
+
+// sameSlack reports whether two settings of Slack do the same.
+func sameSlack(x, y *configs.Slack) bool {
+	if x == nil || y == nil {
+		return x == y
+	}
+	return x.BotToken.Reveal() == y.BotToken.Reveal() && x.AppToken.Reveal() == y.AppToken.Reveal() &&
+		x.SigningSecret.Reveal() == y.SigningSecret.Reveal() && x.APIURL == y.APIURL && x.Connections == y.Connections &&
+		slices.Equal(x.Channels, y.Channels)
 }
 
 // publish lets the embedded forge have built what the catalog names.

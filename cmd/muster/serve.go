@@ -21,6 +21,7 @@ import (
 	"github.com/muster-release/muster/bot/web"
 	"github.com/muster-release/muster/configs"
 	"github.com/muster-release/muster/integrations/local"
+	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store"
 	"github.com/muster-release/muster/store/bolt"
 )
@@ -81,7 +82,7 @@ func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan o
 	}
 	defer func() { err = errors.Join(err, a.Stop()) }()
 	server := web.NewServer(web.New(web.Options{
-		Ready: a.Ready, Execute: a.bot.Execute, Tokens: source.tokens, Metrics: a.metrics, Log: log,
+		Ready: a.Ready, Execute: a.bot.Execute, Tokens: source.tokens, Metrics: a.metrics, Doors: a.doors(), Log: log,
 		Render: func(c chat.Card) string { return local.Render(c, plainWidth, false) },
 	}), log)
 	served := make(chan error, 1)
@@ -193,9 +194,15 @@ func openServer(ctx context.Context, dir string, source *configSource, log *slog
 		log.Warn("releases go to the embedded world: nothing real is touched", "setting", "server: world: local")
 	} else {
 		log.Warn("no deployer is configured: plans can be made, and a release stops at its first deployment")
+	}
+	switch {
+	case config.Server.Slack != nil:
+		people := func() []playbooks.Person { return source.current.Load().Catalog.People }
+		o.Talk = slackTalk(config.Server.Slack, people, nil, log)
+	case o.World == nil:
 		log.Warn("no chat, tracker or forge is configured: commands come over HTTP alone, and nobody is told what happens")
 	}
-	if len(config.Server.Tokens) == 0 {
+	if len(config.Server.Tokens) == 0 && config.Server.Slack == nil {
 		log.Warn("no token is configured under server: tokens: nobody can give commands")
 	}
 	a, err = newApp(ctx, o)

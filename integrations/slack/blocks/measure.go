@@ -10,8 +10,9 @@ import (
 
 // Slack's limits: https://docs.slack.dev/reference/block-kit/blocks and the pages below
 // it. What the texts of a message may be together is not documented; people were
-// refused (msg_blocks_too_long) from about 11,300 characters on with many blocks, and from
-// 13,200 with few, so that each block is taken to cost something as well.
+// refused (msg_blocks_too_long) with 11,300 characters in many blocks and with 13,300 in
+// few (https://github.com/slackapi/bolt-js/issues/2867 and 2509), so that each block is taken
+// to cost something as well.
 const (
 	maxBlocks   = 50
 	maxMarkup   = 3000
@@ -21,7 +22,7 @@ const (
 	maxButtons  = 25
 	maxLabel    = 75
 	maxValue    = 2000
-	maxTogether = 12_000
+	maxTogether = 11_000
 	blockWeight = 40
 )
 
