@@ -480,14 +480,11 @@ func (r *Reporters) reportChat(ctx context.Context, d *desk) (over bool, err err
 	return p.over, nil
 }
 
-// boardUrgency is that of a board which shows was. A failure that is not shown yet is
-// what people wait for, and so is a board that is not there.
+// boardUrgency is that of a board which shows was. A run that has failed, paused, begun or ended
+// since is what people wait to see, and so is a board that is not there.
 func boardUrgency(was kept, card chat.Card) chat.Urgency {
-	switch {
-	case !was.posted(), card.Tone == chat.Bad && was.Tone != chat.Bad:
+	if !was.posted() || card.Tone != was.Tone {
 		return chat.Urgent
-	case card.Tone != was.Tone:
-		return chat.Settled
 	}
 	return chat.Progressing
 }

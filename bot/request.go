@@ -414,8 +414,11 @@ func (r *Reporters) requestCopy(ctx context.Context, d *desk, key string, k kept
 		Key: fmt.Sprintf("request/%s/%s/%d", p.run, a.step, a.seq), Channel: k.Channel, To: k.To,
 		Card: requestCard(p, a, pb, open, k.Person), About: p.run, Urgency: chat.Settled,
 	}
-	if !k.posted() {
-		m.Urgency = chat.Urgent
+	if !k.posted() || k.Channel != "" {
+		m.Urgency = chat.Urgent // somebody is asked, or wants to see that their answer counts
+	}
+	if k.Person != "" && k.posted() && k.Tone == m.Card.Tone && len(m.Card.Actions) > 0 {
+		return // they are asked still; what others have answered is in the channel
 	}
 	now := k
 	if r.attempt(ctx, d, key, m.Urgency, func() (err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-release/muster/bot"
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/web"
 	"github.com/muster-release/muster/integrations/local"
 	"github.com/muster-release/muster/playbooks"
@@ -33,6 +34,9 @@ type appOptions struct {
 	Watch  time.Duration // how often what bakes or settles is looked at; 0: the default
 	Settle time.Duration // how long a module may take to become healthy; 0: the default
 	Pace   time.Duration // least time between two updates of a message; 0: the default
+	// Age, when set, is told the age of each message that is brought up to date, beside
+	// the metrics.
+	Age func(chat.Urgency, time.Duration)
 	// Reload reads a configuration again and returns its catalog and a sentence
 	// about it. Nil: there is none to read.
 	Reload func() (*playbooks.Catalog, string, error)
@@ -109,7 +113,7 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	if !a.talk.silent() || o.World != nil {
 		reporters := bot.ReporterOptions{
 			Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people,
-			Channels: a.talk.channels, Pace: a.talk.pace, Age: a.ages.observe, Log: o.Log,
+			Channels: a.talk.channels, Pace: a.talk.pace, Age: a.observeAge, Log: o.Log,
 		}
 		if o.World != nil {
 			reporters.Tracker = o.World.Tracker
@@ -147,6 +151,13 @@ func (a *app) doors() map[string]http.Handler {
 		doors[a.talk.doorPath] = a.talk.door(a.bot)
 	}
 	return doors
+}
+
+func (a *app) observeAge(u chat.Urgency, age time.Duration) {
+	a.ages.observe(u, age)
+	if a.o.Age != nil {
+		a.o.Age(u, age)
+	}
 }
 
 func (a *app) lag() float64 {

@@ -1,20 +1,31 @@
 package slack
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
 )
 
-// callTime is the longest that one call may take.
-const callTime = 10 * time.Second
+const (
+	// callTime is the longest that one call may take.
+	callTime = 10 * time.Second
+	// refusedWait is for when Slack wants fewer calls and does not say when.
+	refusedWait = 10 * time.Second
+	// mostAnswer is how much of an answer is read that is looked at here.
+	mostAnswer = 4 << 20
+)
 
-// failure is a call that came to nothing, with what the caller may do about it.
+// failure is a call that was refused, with what the caller may do about it.
 type failure struct {
 	text      string
 	err       error
@@ -32,6 +43,7 @@ type later struct {
 	text string
 	wait time.Duration
 	err  error // nil: it is our own budget
+	busy bool  // too many calls, not an outage
 }
 
 func (l *later) Error() string {
@@ -44,114 +56,153 @@ func (l *later) Error() string {
 func (l *later) Unwrap() error             { return l.err }
 func (l *later) RetryAfter() time.Duration { return l.wait }
 
-// What Slack's errors mean (https://docs.slack.dev/reference/methods). Those of the first list say
-// that something of the call may have been done.
+// What Slack's errors mean where they mean anything but a refusal for good. They stand with
+// each method at https://docs.slack.dev/reference/methods.
 var (
-	unsureErrors = []string{"internal_error", "fatal_error", "service_unavailable", "request_timeout", "timeout", "team_added_to_org"}
-	laterErrors  = []string{"ratelimited", "rate_limited", "message_limit_exceeded"}
-	goneErrors   = []string{"message_not_found", "thread_not_found", "view_not_found", "not_found", "cannot_reply_to_message"}
+	// Something of the call may have been done, or a later one will get through.
+	unsureErrors = []string{
+		"internal_error", "fatal_error", "service_unavailable", "request_timeout", "timeout", "update_failed",
+		"team_added_to_org", "org_login_required", "external_channel_migrating",
+	}
+	busyErrors = []string{"ratelimited", "rate_limited", "message_limit_exceeded"}
+	goneErrors = []string{"message_not_found", "thread_not_found", "cannot_reply_to_message", "view_not_found", "not_found"}
 )
 
-// quota is where a call counts.
+// quota is where a call counts. Posts count by channel, all else for the workspace.
 type quota struct {
-	bucket string
-	rate   rate
+	method  string
+	channel string
+	rate    rate
 }
 
-// method is the quota of a method that counts for the workspace as a whole.
-func method(name string, tier int) quota { return quota{name, tierRates[tier]} }
+func (q quota) bucket() string { return q.method + " " + q.channel }
 
-// admitted makes one call that the budget has to admit, or says when it will. What is what the
-// error is about.
-func (w *Workspace) admitted(ctx context.Context, q quota, want want, what string, fn func(context.Context) error) error {
-	done, wait := w.budget.ask(q.bucket, q.rate, want)
+// method is the quota of a method of a tier.
+func method(name string, tier int) quota { return quota{method: name, rate: tierRates[tier]} }
+
+// do makes one call, if the budget admits it now. Every call of the Web API goes through here.
+// What says for errors what it is about.
+//
+// An error has RetryAfter() if nothing was done, and it is worth while to ask again then,
+// with the same want; Permanent() if Slack refused; Gone() if what the call is about is not
+// there any more. After any other error the call may have been carried out.
+func (w *Workspace) do(ctx context.Context, q quota, want want, what string, fn func(context.Context) error) error {
+	text := "slack: " + what
+	done, wait := w.budget.ask(q.bucket(), q.rate, want)
 	if done == nil {
 		w.counts.putOff.Add(1)
-		return &later{text: "slack: " + what, wait: wait}
+		return &later{text: text, wait: wait, busy: true}
 	}
 	defer done()
-	return w.call(ctx, q, what, fn)
-}
-
-// look makes one call that reads, when the budget admits it.
-func (w *Workspace) look(ctx context.Context, q quota, what string, fn func(context.Context) error) error {
-	key := fmt.Sprintf("look %d", w.counts.looks.Add(1))
-	for {
-		done, wait := w.budget.ask(q.bucket, q.rate, want{key: key})
-		if done != nil {
-			defer done()
-			return w.call(ctx, q, what, fn)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("slack: %s: %w", what, context.Cause(ctx))
-		}
-	}
-}
-
-func (w *Workspace) call(ctx context.Context, q quota, what string, fn func(context.Context) error) error {
-	w.counts.calls.Add(1)
+	w.counts.call(q.method)
 	ctx, cancel := context.WithTimeoutCause(ctx, callTime, fmt.Errorf("no answer within %v", callTime))
 	defer cancel()
 	err := fn(ctx)
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("slack: %s: %w", what, context.Cause(ctx))
-	}
-	return w.meaning(q, what, err)
-}
-
-// meaning says by its behaviour what an error of slack-go lets the caller do.
-func (w *Workspace) meaning(q quota, what string, err error) error {
-	text := "slack: " + what
 	var limited *slackgo.RateLimitedError
 	var refused slackgo.SlackErrorResponse
 	var status slackgo.StatusCodeError
-	var dial *net.OpError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &limited):
-		w.counts.limited.Add(1)
-		wait := max(limited.RetryAfter, time.Second)
-		w.budget.block(q.bucket, q.rate, wait)
-		return &later{text: text, wait: wait, err: errors.New("Slack wants fewer calls (429)")}
+		return w.busy(q, text, limited.RetryAfter)
+	case errors.As(err, &status) && status.Code == http.StatusTooManyRequests:
+		return w.busy(q, text, refusedWait)
+	case errors.As(err, &refused) && slices.Contains(busyErrors, refused.Err):
+		return w.busy(q, text, refusedWait)
 	case errors.As(err, &refused):
-		name := refused.Err
-		switch {
-		case slices.Contains(laterErrors, name):
-			w.budget.block(q.bucket, q.rate, time.Second)
-			return &later{text: text, wait: time.Second, err: errors.New(name)}
-		case slices.Contains(unsureErrors, name):
-			return fmt.Errorf("%s: %s", text, name)
-		case name == "missing_scope" && refused.Needed != "":
-			name = fmt.Sprintf("missing_scope: grant %s to the app, and install it again", refused.Needed)
-		case len(refused.ResponseMetadata.Messages) > 0:
-			name = fmt.Sprintf("%s %q", name, refused.ResponseMetadata.Messages)
-		}
-		return &failure{text: text, err: errors.New(name), permanent: true, gone: slices.Contains(goneErrors, refused.Err)}
+		return meaning(text, refused)
+	case errors.As(err, &status) && status.Code >= 400 && status.Code < 500:
+		return &failure{text: text, err: fmt.Errorf("HTTP %d", status.Code), permanent: true}
 	case errors.As(err, &status):
-		if status.Code >= 400 && status.Code < 500 {
-			return &failure{text: text, err: fmt.Errorf("HTTP %d", status.Code), permanent: true}
-		}
 		return fmt.Errorf("%s: HTTP %d", text, status.Code)
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return &later{text: text, wait: time.Second, err: fmt.Errorf("cannot connect: %w", dial.Err)}
+	}
+	return unanswered(ctx, text, err)
+}
+
+// busy keeps calls away for as long as Slack says.
+func (w *Workspace) busy(q quota, text string, wait time.Duration) error {
+	w.counts.limited.Add(1)
+	wait = max(wait, time.Second)
+	w.budget.block(q.bucket(), q.rate, wait)
+	return &later{text: text, wait: wait + promiseMargin, err: errors.New("Slack wants fewer calls (429)"), busy: true}
+}
+
+// meaning is an error that Slack gave by name.
+func meaning(text string, refused slackgo.SlackErrorResponse) error {
+	if slices.Contains(unsureErrors, refused.Err) {
+		return fmt.Errorf("%s: %w", text, refused)
+	}
+	f := &failure{text: text, err: refused, permanent: true, gone: slices.Contains(goneErrors, refused.Err)}
+	switch {
+	case refused.Err == "missing_scope" && refused.Needed != "":
+		f.err = fmt.Errorf("%w: grant %s to the app, and install it again", refused, refused.Needed)
+	case len(refused.ResponseMetadata.Messages) > 0:
+		f.err = fmt.Errorf("%w %q", refused, refused.ResponseMetadata.Messages)
+	}
+	return f
+}
+
+// unanswered is the error of a request that has no answer, without its URL.
+func unanswered(ctx context.Context, text string, err error) error {
+	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
+	var wrapped *url.Error
+	switch {
+	case errors.As(err, &network) && (network.Op == "dial" || network.Op == "proxyconnect"):
+		return &later{text: text, wait: time.Second, err: fmt.Errorf("cannot connect: %w", network.Err)}
+	case errors.As(err, &certificate):
+		return &later{text: text, wait: time.Second, err: certificate}
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.As(err, &wrapped):
+		err = wrapped.Err
 	}
 	return fmt.Errorf("%s: %w", text, err)
 }
 
-// slackError is the name of Slack's own error, empty for all others.
-func slackError(err error) string {
-	var refused slackgo.SlackErrorResponse
-	var f *failure
-	switch {
-	case errors.As(err, &refused):
-		return refused.Err
-	case errors.As(err, &f):
-		return f.err.Error()
+// patiently asks again as long as it is the number of calls that is in the way, until
+// ctx ends. Nobody who is waited for may call it.
+func patiently(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		var l *later
+		if !errors.As(err, &l) || !l.busy {
+			return err
+		}
+		if !sleep(ctx, l.wait) {
+			return err
+		}
 	}
-	return ""
+}
+
+// wire makes slack-go's requests, and keeps for some what slack-go's types leave out of the
+// answer.
+type wire struct{ client *http.Client }
+
+type rawKey struct{}
+
+// keepRaw makes the body of the answer to a call that is made with the context end in raw.
+func keepRaw(ctx context.Context, raw *[]byte) context.Context {
+	return context.WithValue(ctx, rawKey{}, raw)
+}
+
+func (w wire) Do(r *http.Request) (*http.Response, error) {
+	answer, err := w.client.Do(r)
+	raw, _ := r.Context().Value(rawKey{}).(*[]byte)
+	if err != nil || raw == nil {
+		return answer, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
+	if err != nil {
+		return nil, err
+	}
+	*raw, answer.Body = body, io.NopCloser(bytes.NewReader(body))
+	return answer, nil
+}
+
+func isPermanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
 }

@@ -146,7 +146,8 @@ func (d *door) press(ctx context.Context, p interactionPayload) answer {
 	e, action := p.press(time.Now()), p.Actions[0]
 	switch {
 	case strings.HasPrefix(action.ActionID, actionDo) && action.Value != "":
-		e.Text = oneLine(action.Value)
+		// Slack hands &, < and > back escaped (slackapi/bolt-python#513).
+		e.Text = oneLine(unescape.Replace(action.Value))
 		if p.View == nil { // a modal opens no other
 			if open := d.form(ctx, e, p.TriggerID, wordsPressOnce); open != nil {
 				return answer{after: open}

@@ -2,6 +2,8 @@ package slack
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,27 +11,31 @@ import (
 	"time"
 
 	slackgo "github.com/slack-go/slack"
-	"golang.org/x/sync/singleflight"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
 )
 
-// For how long an answer of Slack's about people counts.
+// For how long an answer of Slack's about people counts. Nothing older is used, even while
+// Slack does not answer: somebody may have lost their account since.
 const (
-	knowUser  = 5 * time.Minute // also how late it is noticed that somebody was deactivated
-	knowEmail = time.Hour
-	knowNone  = 5 * time.Minute // that nobody has an address
-	knowGroup = time.Minute
+	knowUser    = 5 * time.Minute
+	knowNoUser  = time.Minute
+	knowEmail   = time.Hour
+	knowNoEmail = 10 * time.Minute
+	knowGroup   = time.Minute
 )
+
+// mostKnown bounds what is remembered of each kind.
+const mostKnown = 10_000
 
 // directory is what is known of people, in memory.
 type directory struct {
-	flight *singleflight.Group // one question at a time for the same person
-
-	mu     sync.Mutex
-	users  map[string]known[*slackgo.User]
-	emails map[string]known[string] // address → user ID, "" for nobody
-	groups map[string]known[[]string]
+	mu      sync.Mutex
+	users   map[string]known[*account] // nil: there is none
+	emails  map[string]known[string]   // address → user ID, "" for nobody
+	handles map[string]known[string]   // of user groups → ID
+	groups  map[string]known[[]string] // ID of a user group → user IDs
 }
 
 type known[T any] struct {
@@ -39,8 +45,8 @@ type known[T any] struct {
 
 func newDirectory() directory {
 	return directory{
-		flight: new(singleflight.Group), users: make(map[string]known[*slackgo.User]),
-		emails: make(map[string]known[string]), groups: make(map[string]known[[]string]),
+		users: make(map[string]known[*account]), emails: make(map[string]known[string]),
+		handles: make(map[string]known[string]), groups: make(map[string]known[[]string]),
 	}
 }
 
@@ -55,179 +61,229 @@ func remembered[T any](d *directory, m map[string]known[T], key string) (T, bool
 func remember[T any](d *directory, m map[string]known[T], key string, value T, lasts time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(m) > 10_000 {
+	if len(m) >= mostKnown {
 		clear(m) // whoever floods us makes us ask again
 	}
 	m[key] = known[T]{value, time.Now().Add(lasts)}
 }
 
-// Person implements chat.Directory. An account belongs to whom the configuration gives it, or
-// else to whom it gives the account's confirmed address. Accounts that are deactivated, a bot's,
-// or of another workspace are nobody's, and so are guests without a configured account.
-func (w *Workspace) Person(ctx context.Context, user string) (id, why string, err error) {
-	u, err := w.userInfo(ctx, user)
-	if err != nil {
-		return "", "", err
+// account is a user of Slack.
+type account struct {
+	slackgo.User
+	unconfirmed bool // Slack says that the address is not confirmed
+}
+
+// readAccount adds to a user what slack-go leaves out: whether something was not said.
+func readAccount(u *slackgo.User, raw []byte) *account {
+	var answer struct {
+		User struct {
+			Confirmed *bool `json:"is_email_confirmed"`
+		}
 	}
+	a := &account{User: *u}
+	if json.Unmarshal(raw, &answer) == nil && answer.User.Confirmed != nil {
+		a.unconfirmed = !*answer.User.Confirmed
+	}
+	return a
+}
+
+// barred says why an account may do nothing here, whoever it belongs to; "" if it may.
+func (a *account) barred(self identity) string {
+	ours := a.TeamID == self.team || self.enterprise != "" && a.Enterprise.EnterpriseID == self.enterprise
+	switch {
+	case a.Deleted:
+		return "your account is deactivated, so nothing is allowed"
+	case a.IsBot, a.IsWorkflowBot, a.IsConnectorBot, a.ID == "USLACKBOT":
+		return "bots may do nothing here"
+	case a.IsStranger, !ours:
+		return "you belong to another workspace, so nothing is allowed"
+	case a.IsRestricted, a.IsUltraRestricted:
+		return "you are a guest in this workspace, so nothing is allowed"
+	}
+	return ""
+}
+
+// Person implements chat.Directory. An account belongs to whom the configuration gives it, or
+// else to whom it gives the account's address. Accounts that are deactivated, a bot's, a
+// guest's or of another workspace are nobody's, and so is what several people claim.
+func (w *Workspace) Person(ctx context.Context, user string) (id, why string, err error) {
 	self, err := w.identity(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	ours := u != nil && (u.TeamID == self.team || self.enterprise != "" && u.Enterprise.EnterpriseID == self.enterprise)
+	a, err := w.account(ctx, user)
 	switch {
-	case u == nil:
-		return "", "Slack does not know your account, so nothing is allowed.", nil
-	case u.Deleted:
-		return "", "your account is deactivated, so nothing is allowed", nil
-	case u.IsBot, u.IsWorkflowBot, u.ID == "USLACKBOT":
-		return "", "bots may not act here", nil
-	case u.IsStranger, !ours:
-		return "", "you are of another workspace, so nothing is allowed", nil
+	case err != nil:
+		return "", "", err
+	case a == nil:
+		return "", "Slack does not tell who you are, so nothing is allowed", nil
 	}
-	if id, claimed := w.configured(user); claimed {
-		if id == "" {
-			return "", "several people of the configuration have your account, so nothing is allowed", nil
-		}
-		return id, "", nil
+	if why := a.barred(self); why != "" {
+		return "", why, nil
 	}
-	address := strings.ToLower(u.Profile.Email)
-	nobody := fmt.Sprintf("I do not know you, so nothing is allowed. In the configuration, somebody has to give you the handle %q in %q, or the address that you have in Slack, and then say: catalog reload", user, System)
-	switch {
-	case address == "" || !u.IsEmailConfirmed:
-		return "", nobody, nil
-	case u.IsRestricted, u.IsUltraRestricted:
-		return "", fmt.Sprintf("guests need a handle of their own: in the configuration, somebody has to give you %q in %q", user, System), nil
+	id, why = w.owner(a)
+	return id, why, nil
+}
+
+// owner is the person of the catalog whose account it is.
+func (w *Workspace) owner(a *account) (id, why string) {
+	owners, by := w.withHandle(a.ID), "account"
+	if len(owners) == 0 && a.Profile.Email != "" && !a.unconfirmed {
+		owners, by = w.withAddress(a.Profile.Email), "address"
 	}
-	var found []string
-	for _, p := range w.o.People() {
-		if strings.ToLower(p.Email) == address && p.Handles[System] == "" {
-			found = append(found, p.ID)
-		}
-	}
-	switch len(found) {
+	switch len(owners) {
 	case 0:
-		return "", nobody, nil
+		return "", fmt.Sprintf("I do not know you, so nothing is allowed. In the configuration, somebody has to give you the handle %q in %q, or the address that you have in Slack, and then say: catalog reload", a.ID, System)
 	case 1:
-		return found[0], "", nil
+		return owners[0], ""
 	}
-	return "", "several people of the configuration have your address, so nothing is allowed", nil
+	return "", fmt.Sprintf("several people of the configuration have your %s, so nothing is allowed", by)
 }
 
-// configured finds the person with an account by the configuration; "" if several claim it.
-func (w *Workspace) configured(user string) (id string, claimed bool) {
+// withHandle returns who has an account by the configuration.
+func (w *Workspace) withHandle(user string) (people []string) {
 	for _, p := range w.o.People() {
-		if p.Handles[System] != user {
-			continue
+		if p.Handles[System] == user {
+			people = append(people, p.ID)
 		}
-		if claimed {
-			return "", true
-		}
-		id, claimed = p.ID, true
 	}
-	return id, claimed
+	return people
 }
 
-// userInfo returns a user, nil if there is none.
-func (w *Workspace) userInfo(ctx context.Context, user string) (*slackgo.User, error) {
-	d := &w.people
-	if u, ok := remembered(d, d.users, user); ok {
-		return u, nil
+// withAddress returns who has an address, and no account by the configuration.
+func (w *Workspace) withAddress(address string) (people []string) {
+	for _, p := range w.o.People() {
+		if p.Handles[System] == "" && strings.EqualFold(p.Email, address) {
+			people = append(people, p.ID)
+		}
 	}
-	found, err, _ := d.flight.Do("user "+user, func() (any, error) {
+	return people
+}
+
+// account returns what Slack knows of a user, nil if there is none.
+func (w *Workspace) account(ctx context.Context, user string) (*account, error) {
+	d := &w.people
+	if a, ok := remembered(d, d.users, user); ok {
+		return a, nil
+	}
+	return alone(ctx, &w.flying, "user "+user, func() (*account, error) {
 		var u *slackgo.User
-		err := w.look(ctx, method("users.info", 4), fmt.Sprintf("look up user %q", user), func(ctx context.Context) (err error) {
-			u, err = w.api.GetUserInfoContext(ctx, user)
+		var raw []byte
+		err := w.do(ctx, method("users.info", 4), want{key: user, urgency: chat.Urgent}, fmt.Sprintf("look up user %q", user), func(ctx context.Context) (err error) {
+			u, err = w.api.GetUserInfoContext(keepRaw(ctx, &raw), user)
 			return err
 		})
-		if name := slackError(err); name == "user_not_found" || name == "user_not_visible" {
-			u, err = nil, nil
+		switch {
+		case code(err) == "user_not_found", code(err) == "user_not_visible":
+			remember(d, d.users, user, nil, knowNoUser)
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case u.ID != user:
+			return nil, fmt.Errorf("slack: look up user %q: Slack answers with another one", user)
 		}
-		if err == nil {
-			remember(d, d.users, user, u, knowUser)
-		}
-		return u, err
+		a := readAccount(u, raw)
+		remember(d, d.users, user, a, knowUser)
+		return a, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return found.(*slackgo.User), nil
 }
 
-// Handle implements chat.Directory.
+// Handle implements chat.Directory. It is the account that the configuration gives, or the one
+// with the person's address, if that may do something here and nobody else claims it.
 func (w *Workspace) Handle(ctx context.Context, person string) (string, error) {
-	p := w.person(person)
-	if p == nil {
-		return "", nil
-	}
-	if handle := p.Handles[System]; handle != "" || p.Email == "" {
+	handle, address := w.claim(person)
+	if handle != "" || address == "" {
 		return handle, nil
 	}
-	return w.byEmail(ctx, strings.ToLower(p.Email))
-}
-
-func (w *Workspace) person(id string) *playbooks.Person {
-	people := w.o.People()
-	if i := slices.IndexFunc(people, func(p playbooks.Person) bool { return p.ID == id }); i >= 0 {
-		return &people[i]
+	user, err := w.byEmail(ctx, address)
+	if err != nil || user == "" || len(w.withHandle(user)) > 0 {
+		return "", err
 	}
-	return nil
+	return user, nil
 }
 
+// user is what Handle would return, as far as it is in memory, for mentions.
+func (w *Workspace) user(person string) string {
+	handle, address := w.claim(person)
+	if handle != "" || address == "" {
+		return handle
+	}
+	user, _ := remembered(&w.people, w.people.emails, address)
+	if user == "" || len(w.withHandle(user)) > 0 {
+		return ""
+	}
+	return user
+}
+
+// claim is how the configuration knows a person: by account, or by an address that is theirs
+// alone.
+func (w *Workspace) claim(person string) (handle, address string) {
+	people := w.o.People()
+	i := slices.IndexFunc(people, func(p playbooks.Person) bool { return p.ID == person })
+	if i < 0 {
+		return "", ""
+	}
+	p := people[i]
+	if p.Handles[System] != "" || p.Email == "" || len(w.withAddress(p.Email)) > 1 {
+		return p.Handles[System], ""
+	}
+	return "", strings.ToLower(p.Email)
+}
+
+// byEmail returns the account with an address, "" if there is none that may do something here.
 func (w *Workspace) byEmail(ctx context.Context, address string) (string, error) {
 	d := &w.people
 	if id, ok := remembered(d, d.emails, address); ok {
 		return id, nil
 	}
-	found, err, _ := d.flight.Do("email "+address, func() (any, error) {
-		id, lasts := "", knowEmail
-		err := w.look(ctx, method("users.lookupByEmail", 3), "look up somebody by address", func(ctx context.Context) error {
-			u, err := w.api.GetUserByEmailContext(ctx, address)
-			if err == nil && !u.Deleted && !u.IsBot {
-				id = u.ID
-			}
-			return err
-		})
-		if slackError(err) == "users_not_found" {
-			err = nil
-		}
-		if id == "" {
-			lasts = knowNone
-		}
-		if err == nil {
-			remember(d, d.emails, address, id, lasts)
-		}
-		return id, err
-	})
+	self, err := w.identity(ctx)
 	if err != nil {
 		return "", err
 	}
-	return found.(string), nil
+	return alone(ctx, &w.flying, "email "+address, func() (string, error) {
+		var u *slackgo.User
+		var raw []byte
+		err := w.do(ctx, method("users.lookupByEmail", 3), want{key: address, urgency: chat.Urgent}, "look somebody up by address", func(ctx context.Context) (err error) {
+			u, err = w.api.GetUserByEmailContext(keepRaw(ctx, &raw), address)
+			return err
+		})
+		if err != nil && code(err) != "users_not_found" {
+			return "", err
+		}
+		if err == nil {
+			a := readAccount(u, raw)
+			remember(d, d.users, a.ID, a, knowUser)
+			if a.barred(self) == "" && !a.unconfirmed {
+				remember(d, d.emails, address, a.ID, knowEmail)
+				return a.ID, nil
+			}
+		}
+		remember(d, d.emails, address, "", knowNoEmail)
+		return "", nil
+	})
 }
 
-// user is the account of a person as far as it is in memory, for mentions.
-func (w *Workspace) user(person string) string {
-	p := w.person(person)
-	if p == nil {
-		return ""
-	}
-	if handle := p.Handles[System]; handle != "" || p.Email == "" {
-		return handle
-	}
-	id, _ := remembered(&w.people, w.people.emails, strings.ToLower(p.Email))
-	return id
-}
+// membersTime is the longest that Members takes.
+const membersTime = 3 * time.Minute
 
-// Members returns the people of the catalog in a user group, named by its ID or as @qa, and the
-// accounts in it that are nobody's.
+// Members returns the people of the catalog in a user group, which is named by its ID or as
+// @handle, and the accounts in it that are nobody's. It waits for its turn: a large group takes
+// minutes the first time. It is whole, or an error.
 func (w *Workspace) Members(ctx context.Context, usergroup string) (people, strangers []string, err error) {
-	users, err := w.groupUsers(ctx, usergroup)
-	if err != nil {
-		return nil, nil, err
-	}
+	ctx, cancel := context.WithTimeoutCause(ctx, membersTime, fmt.Errorf("no answer within %v", membersTime))
+	defer cancel()
+	var users []string
+	err = patiently(ctx, func() (err error) {
+		users, err = w.groupUsers(ctx, usergroup)
+		return err
+	})
 	for _, user := range users {
-		id, _, err := w.Person(ctx, user)
-		if err != nil {
-			return nil, nil, err
+		var id string
+		if err == nil {
+			err = patiently(ctx, func() (err error) {
+				id, _, err = w.Person(ctx, user)
+				return err
+			})
 		}
 		if id == "" {
 			strangers = append(strangers, user)
@@ -235,37 +291,59 @@ func (w *Workspace) Members(ctx context.Context, usergroup string) (people, stra
 			people = append(people, id)
 		}
 	}
+	if err != nil {
+		return nil, nil, err
+	}
 	return people, strangers, nil
 }
 
+// groupUsers returns the accounts in a user group.
 func (w *Workspace) groupUsers(ctx context.Context, usergroup string) ([]string, error) {
-	d := &w.people
-	if users, ok := remembered(d, d.groups, usergroup); ok {
+	d, id := &w.people, usergroup
+	if handle, named := strings.CutPrefix(usergroup, "@"); named {
+		var err error
+		if id, err = w.usergroup(ctx, strings.ToLower(handle)); err != nil {
+			return nil, err
+		}
+	}
+	if users, ok := remembered(d, d.groups, id); ok {
 		return users, nil
 	}
-	id := usergroup
-	if handle, named := strings.CutPrefix(usergroup, "@"); named {
-		var groups []slackgo.UserGroup
-		err := w.look(ctx, method("usergroups.list", 2), "list the user groups", func(ctx context.Context) (err error) {
-			groups, err = w.api.GetUserGroupsContext(ctx)
+	return alone(ctx, &w.flying, "group "+id, func() (users []string, err error) {
+		err = w.do(ctx, method("usergroups.users.list", 2), want{key: id, urgency: chat.Urgent}, fmt.Sprintf("list the members of user group %q", id), func(ctx context.Context) (err error) {
+			users, err = w.api.GetUserGroupMembersContext(ctx, id)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		i := slices.IndexFunc(groups, func(g slackgo.UserGroup) bool { return strings.EqualFold(g.Handle, handle) })
-		if i < 0 {
-			return nil, &failure{text: fmt.Sprintf("slack: find user group %q", usergroup), err: fmt.Errorf("there is none of that handle"), permanent: true}
-		}
-		id = groups[i].ID
-	}
-	var users []string
-	err := w.look(ctx, method("usergroups.users.list", 2), fmt.Sprintf("list the members of user group %q", usergroup), func(ctx context.Context) (err error) {
-		users, err = w.api.GetUserGroupMembersContext(ctx, id)
-		return err
+		remember(d, d.groups, id, users, knowGroup)
+		return users, nil
 	})
-	if err == nil {
-		remember(d, d.groups, usergroup, users, knowGroup)
+}
+
+// usergroup returns the ID of a user group.
+func (w *Workspace) usergroup(ctx context.Context, handle string) (string, error) {
+	d := &w.people
+	if id, ok := remembered(d, d.handles, handle); ok {
+		return id, nil
 	}
-	return users, err
+	_, err := alone(ctx, &w.flying, "groups", func() (struct{}, error) {
+		var groups []slackgo.UserGroup
+		err := w.do(ctx, method("usergroups.list", 2), want{key: "list", urgency: chat.Urgent}, "list the user groups", func(ctx context.Context) (err error) {
+			groups, err = w.api.GetUserGroupsContext(ctx)
+			return err
+		})
+		for _, g := range groups {
+			remember(d, d.handles, strings.ToLower(g.Handle), g.ID, knowGroup)
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		return "", err
+	}
+	if id, ok := remembered(d, d.handles, handle); ok {
+		return id, nil
+	}
+	return "", &failure{text: fmt.Sprintf("slack: find user group %q", "@"+handle), err: errors.New("there is none of that handle"), permanent: true}
 }

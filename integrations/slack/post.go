@@ -1,18 +1,11 @@
 package slack
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	slackgo "github.com/slack-go/slack"
 
@@ -27,16 +20,10 @@ const (
 	metadataKey  = "key"
 )
 
-// replyAddress begins a Reply that is a response URL; see replyView for the other kind.
-const replyAddress = "url:"
-
-// Post implements chat.Poster.
+// Post implements chat.Poster. A message for a thread whose root somebody deleted is Gone.
 func (w *Workspace) Post(ctx context.Context, m chat.Message) (chat.Handle, error) {
-	switch {
-	case strings.HasPrefix(m.Reply, replyView):
-		return chat.Handle{}, w.showInView(ctx, strings.TrimPrefix(m.Reply, replyView), m.Card)
-	case m.Reply != "":
-		return chat.Handle{}, w.answerTo(ctx, m.Reply, m.Thread, blocks.Message(m.Card, w.user))
+	if m.Reply != "" {
+		return chat.Handle{}, w.reply(ctx, m)
 	}
 	channel, err := w.placeOf(ctx, m)
 	if err != nil {
@@ -52,45 +39,77 @@ func (w *Workspace) Post(ctx context.Context, m chat.Message) (chat.Handle, erro
 		options = append(options, slackgo.MsgOptionTS(m.Thread))
 	}
 	h := chat.Handle{Channel: channel}
-	q := quota{"chat.postMessage " + channel, postRate}
-	err = w.admitted(ctx, q, want{m.Key, m.About, m.Urgency}, fmt.Sprintf("post %q in %q", m.Key, channel), func(ctx context.Context) (err error) {
-		_, h.ID, err = w.api.PostMessageContext(ctx, channel, options...)
+	what := fmt.Sprintf("post %q in %q", m.Key, channel)
+	var raw []byte
+	err = w.do(ctx, quota{"chat.postMessage", channel, postRate}, want{m.Key, m.About, m.Urgency}, what, func(ctx context.Context) (err error) {
+		_, h.ID, err = w.api.PostMessageContext(keepRaw(ctx, &raw), channel, options...)
+		if err == nil && h.ID == "" {
+			err = errors.New("Slack did not say which message it is")
+		}
 		return err
 	})
 	if err != nil {
+		w.displaced(channel, err)
 		return chat.Handle{}, err
 	}
+	if m.Thread != "" && beside(raw) {
+		return w.takeBack(ctx, h, m)
+	}
 	return h, nil
+}
+
+// beside reports whether a message that was meant for a thread was posted outside: that
+// becomes of it if the root has been deleted.
+func beside(raw []byte) bool {
+	var answer struct {
+		Message *struct {
+			Thread string `json:"thread_ts"`
+		}
+	}
+	return json.Unmarshal(raw, &answer) == nil && answer.Message != nil && answer.Message.Thread == ""
+}
+
+// takeBack deletes a message that was posted outside of its thread. If it has to stay, it counts
+// as posted, so that it does not stand there twice.
+func (w *Workspace) takeBack(ctx context.Context, h chat.Handle, m chat.Message) (chat.Handle, error) {
+	err := w.do(ctx, method("chat.delete", 3), want{h.Channel + " " + h.ID, m.About, chat.Urgent}, fmt.Sprintf("delete message %q in %q", h.ID, h.Channel), func(ctx context.Context) error {
+		_, _, err := w.api.DeleteMessageContext(ctx, h.Channel, h.ID)
+		return err
+	})
+	var f *failure
+	if err != nil && !(errors.As(err, &f) && f.gone) {
+		w.log.Warn("slack: a message stands outside of its thread, whose root somebody deleted", "channel", h.Channel, "message", h.ID, "err", err)
+		return h, nil
+	}
+	return chat.Handle{}, &failure{
+		text: fmt.Sprintf("slack: post %q in %q", m.Key, h.Channel), permanent: true, gone: true,
+		err: fmt.Errorf("thread %q has no root any more", m.Thread),
+	}
 }
 
 // Update implements chat.Poster.
 func (w *Workspace) Update(ctx context.Context, h chat.Handle, m chat.Message) error {
 	drawn := blocks.Message(m.Card, w.user)
-	return w.admitted(ctx, quota{"chat.update", updateRate}, want{h.Channel + " " + h.ID, m.About, m.Urgency}, fmt.Sprintf("update message %q in %q", h.ID, h.Channel),
-		func(ctx context.Context) error {
-			_, _, _, err := w.api.UpdateMessageContext(ctx, h.Channel, h.ID, slackgo.MsgOptionText(drawn.Text, false), slackgo.MsgOptionBlocks(drawn.Blocks...))
-			return err
-		})
+	q := quota{method: "chat.update", rate: updateRate}
+	what := fmt.Sprintf("update message %q in %q", h.ID, h.Channel)
+	return w.do(ctx, q, want{h.Channel + " " + h.ID, m.About, m.Urgency}, what, func(ctx context.Context) error {
+		_, _, _, err := w.api.UpdateMessageContext(ctx, h.Channel, h.ID, slackgo.MsgOptionText(drawn.Text, false), slackgo.MsgOptionBlocks(drawn.Blocks...))
+		return err
+	})
 }
 
-// placeOf is the ID of the channel that a message is for.
-func (w *Workspace) placeOf(ctx context.Context, m chat.Message) (string, error) {
-	if m.Channel == "" && m.To != "" {
-		return w.direct(ctx, m.To)
-	}
-	return w.channel(ctx, m.Channel)
-}
-
-// How far back Find looks.
+// How far back Find looks. A channel is read from its newest message, a thread from its oldest.
 const (
-	pageSize = 100
-	pages    = 3
+	channelPage, channelPages = 100, 2
+	threadPage, threadPages   = 200, 5
 )
 
 // Find implements chat.Poster, by the key in the metadata of our own messages. What is for one
-// person alone cannot be found. In channels it takes the scope channels:history or, in
-// private ones, groups:history: without it nothing is found there, so a message whose answer was
-// lost is posted once more.
+// person alone cannot be found.
+//
+// In channels it takes the scope channels:history or, in private ones, groups:history. Without it
+// nobody can look there, and nothing is found: a message whose answer was lost is then
+// posted once more. In direct messages Muster can always look.
 func (w *Workspace) Find(ctx context.Context, m chat.Message) (h chat.Handle, found bool, err error) {
 	if m.Reply != "" {
 		return chat.Handle{}, false, nil
@@ -103,15 +122,21 @@ func (w *Workspace) Find(ctx context.Context, m chat.Message) (h chat.Handle, fo
 	if err != nil {
 		return chat.Handle{}, false, err
 	}
-	for page, cursor := 0, ""; page < pages; page++ {
-		messages, next, err := w.read(ctx, channel, m.Thread, cursor)
+	pages := channelPages
+	if m.Thread != "" {
+		pages = threadPages
+	}
+	for cursor := ""; pages > 0; pages-- {
+		messages, next, err := w.read(ctx, channel, m, cursor)
 		switch {
-		case strings.HasPrefix(slackError(err), "missing_scope"):
+		case err == nil:
+		case code(err) == "missing_scope":
 			w.sayBlind(err)
 			return chat.Handle{}, false, nil
-		case slackError(err) == "thread_not_found":
+		case code(err) == "thread_not_found":
 			return chat.Handle{}, false, nil
-		case err != nil:
+		default:
+			w.displaced(channel, err)
 			return chat.Handle{}, false, err
 		}
 		for _, seen := range messages {
@@ -127,20 +152,21 @@ func (w *Workspace) Find(ctx context.Context, m chat.Message) (h chat.Handle, fo
 	return chat.Handle{}, false, nil
 }
 
-// read reads a page of a channel, or of a thread in it.
-func (w *Workspace) read(ctx context.Context, channel, thread, cursor string) (messages []slackgo.Message, next string, err error) {
-	if thread != "" {
-		err = w.look(ctx, method("conversations.replies", 3), fmt.Sprintf("read thread %q in %q", thread, channel), func(ctx context.Context) (err error) {
+// read reads a page of a channel, or of the thread that m is for.
+func (w *Workspace) read(ctx context.Context, channel string, m chat.Message, cursor string) (messages []slackgo.Message, next string, err error) {
+	asks := want{channel + " " + m.Thread + " " + m.Key + " " + cursor, m.About, m.Urgency}
+	if m.Thread != "" {
+		err = w.do(ctx, method("conversations.replies", 3), asks, fmt.Sprintf("read thread %q in %q", m.Thread, channel), func(ctx context.Context) (err error) {
 			messages, _, next, err = w.api.GetConversationRepliesContext(ctx, &slackgo.GetConversationRepliesParameters{
-				ChannelID: channel, Timestamp: thread, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
+				ChannelID: channel, Timestamp: m.Thread, Cursor: cursor, Limit: threadPage, IncludeAllMetadata: true,
 			})
 			return err
 		})
 		return messages, next, err
 	}
-	err = w.look(ctx, method("conversations.history", 3), fmt.Sprintf("read %q", channel), func(ctx context.Context) error {
+	err = w.do(ctx, method("conversations.history", 3), asks, fmt.Sprintf("read %q", channel), func(ctx context.Context) error {
 		answer, err := w.api.GetConversationHistoryContext(ctx, &slackgo.GetConversationHistoryParameters{
-			ChannelID: channel, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
+			ChannelID: channel, Cursor: cursor, Limit: channelPage, IncludeAllMetadata: true,
 		})
 		if err == nil {
 			messages, next = answer.Messages, answer.ResponseMetaData.NextCursor
@@ -150,126 +176,13 @@ func (w *Workspace) read(ctx context.Context, channel, thread, cursor string) (m
 	return messages, next, err
 }
 
+// sayBlind says once that the permission to look is missing; err says which.
 func (w *Workspace) sayBlind(err error) {
 	w.mu.Lock()
 	said := w.blind
 	w.blind = true
 	w.mu.Unlock()
 	if !said {
-		w.log.Warn("messages in channels cannot be looked for: one whose answer was lost may be posted twice", "error", err)
+		w.log.Warn("slack: messages in channels cannot be looked for, so one whose answer was lost may be posted twice", "err", strings.TrimPrefix(err.Error(), "slack: "))
 	}
-}
-
-// openView opens a modal. The trigger lives for three seconds.
-func (w *Workspace) openView(ctx context.Context, trigger string, v slackgo.ModalViewRequest) error {
-	return w.call(ctx, method("views.open", 4), "open a modal", func(ctx context.Context) error {
-		_, err := w.api.OpenViewContext(ctx, trigger, v)
-		return err
-	})
-}
-
-// showInView shows an answer in the modal that it is for: the ID, and after a space what
-// the modal carries.
-func (w *Workspace) showInView(ctx context.Context, view string, c chat.Card) error {
-	id, metadata, _ := strings.Cut(view, " ")
-	if err := w.held.wait(ctx, id); err != nil {
-		return fmt.Errorf("slack: answer in a modal: %w", err)
-	}
-	return w.call(ctx, method("views.update", 4), "answer in a modal", func(ctx context.Context) error {
-		_, err := w.api.UpdateViewContext(ctx, blocks.CardView(c, w.user, metadata), "", "", id)
-		return err
-	})
-}
-
-// replyText tells a person in words what became of what they did.
-func (w *Workspace) replyText(ctx context.Context, reply, text string) error {
-	if id, ok := strings.CutPrefix(reply, replyView); ok {
-		return w.showInView(ctx, id, chat.Card{Text: text, Tone: chat.Bad})
-	}
-	return w.answerTo(ctx, reply, "", blocks.Message(chat.Card{Text: text, Tone: chat.Bad}, w.user))
-}
-
-// private is the body that a response URL takes
-// (https://docs.slack.dev/interactivity/handling-user-interaction#message_responses).
-type private struct {
-	Type    string          `json:"response_type"`
-	Replace bool            `json:"replace_original"`
-	Text    string          `json:"text"`
-	Blocks  []slackgo.Block `json:"blocks,omitempty"`
-	Thread  string          `json:"thread_ts,omitempty"`
-}
-
-// answerTo shows a message to one person, where they typed or pressed. The URL is a secret for
-// as long as it lives.
-func (w *Workspace) answerTo(ctx context.Context, reply, thread string, drawn blocks.Rendered) error {
-	const what = "slack: answer a person"
-	address, ok := strings.CutPrefix(reply, replyAddress)
-	if !ok || !w.trusted(address) {
-		return &failure{text: what, err: errors.New("that is no place for an answer"), permanent: true}
-	}
-	body, err := json.Marshal(private{"ephemeral", false, drawn.Text, drawn.Blocks, thread})
-	if err != nil {
-		return &failure{text: what, err: err, permanent: true}
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, callTime, fmt.Errorf("no answer within %v", callTime))
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
-	if err != nil {
-		return &failure{text: what, err: errors.New("that is no place for an answer"), permanent: true}
-	}
-	request.Header.Set("Content-Type", "application/json; charset=utf-8")
-	w.counts.calls.Add(1)
-	answer, err := w.http.Do(request)
-	if err != nil {
-		return w.unanswered(ctx, what, err)
-	}
-	defer answer.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-	switch {
-	case answer.StatusCode == http.StatusOK:
-		return nil
-	case answer.StatusCode == http.StatusTooManyRequests:
-		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
-		w.counts.limited.Add(1)
-		return &later{text: what, wait: max(time.Duration(seconds)*time.Second, time.Second), err: errors.New("Slack wants fewer calls (429)")}
-	case answer.StatusCode >= 500: // without effect, as far as anybody has seen
-		return &later{text: what, wait: time.Second, err: fmt.Errorf("HTTP %d", answer.StatusCode)}
-	}
-	return &failure{text: what, err: fmt.Errorf("HTTP %d %q", answer.StatusCode, firstWords(string(said))), permanent: true}
-}
-
-// unanswered is the error of a request without an answer, without its URL.
-func (w *Workspace) unanswered(ctx context.Context, what string, err error) error {
-	var dial *net.OpError
-	var wrapped *url.Error
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return &later{text: what, wait: time.Second, err: fmt.Errorf("cannot connect: %w", dial.Err)}
-	case errors.As(err, &wrapped):
-		err = wrapped.Err
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
-func firstWords(s string) string {
-	if len(s) > 60 {
-		s = s[:60]
-	}
-	return strings.ToValidUTF8(s, "")
-}
-
-// trusted reports whether an address is Slack's: answers are sent nowhere else, whatever came
-// in with a payload.
-func (w *Workspace) trusted(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil || u.User != nil || u.Host == "" {
-		return false
-	}
-	if u.Scheme == "https" && (u.Hostname() == "hooks.slack.com" || u.Hostname() == "hooks.slack-gov.com") {
-		return true
-	}
-	api, err := url.Parse(w.o.APIURL)
-	return err == nil && u.Scheme == api.Scheme && u.Host == api.Host
 }

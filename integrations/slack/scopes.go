@@ -1,12 +1,5 @@
 package slack
 
-import (
-	"net/http"
-	"slices"
-	"strings"
-	"sync"
-)
-
 // Scope is a permission of the app's bot token, see https://docs.slack.dev/reference/scopes.
 type Scope struct {
 	Name     string
@@ -22,35 +15,15 @@ func Scopes() []Scope {
 		{Name: "app_mentions:read", For: "hear @muster in channels"},
 		{Name: "im:history", For: "hear direct messages, and find its own there"},
 		{Name: "im:write", For: "open direct messages with those who are asked"},
-		{Name: "users:read", For: "see that somebody is deactivated, a bot, or of another workspace"},
+		{Name: "users:read", For: "see that somebody is deactivated, a bot, a guest, or of another workspace"},
 		{Name: "users:read.email", For: "know people by their address"},
 		{Name: "channels:read", For: "find the public channels that it is in by their names"},
-		{Name: "groups:read", For: "the same for private channels"},
-		{Name: "usergroups:read", For: "take a user group as an approval group", Optional: true},
+		{Name: "groups:read", For: "find the private channels that it is in by their names"},
+		{Name: usergroupsRead, For: "take a user group as an approval group", Optional: true},
 		{Name: "channels:history", For: "find a message again whose answer from Slack was lost, in public channels", Optional: true},
-		{Name: "groups:history", For: "the same in private channels", Optional: true},
+		{Name: "groups:history", For: "find a message again whose answer from Slack was lost, in private channels", Optional: true},
 	}
 }
 
-// scopesSeen are those that Slack names in its answers to the bot token.
-type scopesSeen struct {
-	mu    sync.Mutex
-	names []string
-}
-
-// see reads the scopes of a Web API answer.
-func (s *scopesSeen) see(path string, h http.Header) {
-	names := h.Get("X-Oauth-Scopes")
-	if names == "" || strings.Contains(path, "apps.connections") {
-		return // that one answers to the app token
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.names = strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-func (s *scopesSeen) has(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Contains(s.names, name)
-}
+// usergroupsRead is needed as soon as a user group is an approval group.
+const usergroupsRead = "usergroups:read"

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	slackgo "github.com/slack-go/slack"
 
@@ -14,7 +16,8 @@ import (
 )
 
 // Workspace is a Slack workspace that the app is installed in. It is a chat.Poster and a
-// chat.Directory. Its methods may be called concurrently.
+// chat.Directory. Its methods may be called concurrently; none of these two waits for
+// its turn: what is too much for Slack's limits is refused with RetryAfter().
 type Workspace struct {
 	o      Options
 	api    *slackgo.Client
@@ -22,16 +25,18 @@ type Workspace struct {
 	log    *slog.Logger
 	budget *budget
 	counts counts
-	scopes scopesSeen
 	held   heldViews
+	people directory
+	flying flights
 
 	mu       sync.Mutex
 	self     *identity
 	channels map[string]string // name without # → ID
-	listed   moment            // when channels was read
+	listed   time.Time         // when channels was read
 	directs  map[string]string // user → channel of the direct message
-	blind    bool              // the history scope is missing, and that was said
-	people   directory
+	blind    bool              // a history scope is missing, and that was said
+
+	listing listing // by one at a time, see listChannels
 }
 
 var (
@@ -42,15 +47,34 @@ var (
 // identity is who the app is in the workspace.
 type identity struct{ user, bot, team, enterprise string }
 
-// counts are what Stats tells.
-type counts struct{ calls, putOff, limited, looks atomic.Int64 }
-
 // Stats are counted since the start.
 type Stats struct {
-	Calls   int64 // calls that went out
-	PutOff  int64 // calls that the budget put off
-	Limited int64 // calls that Slack refused with 429
-	Waiting int   // messages that wait for their turn now
+	Calls   map[string]int64 // calls that went out, by method; "response_url" for answers there
+	PutOff  int64            // calls that the budget put off
+	Limited int64            // calls that Slack refused because there were too many
+	Waiting int              // calls that wait for their turn now
+}
+
+// counts are what Stats tells.
+type counts struct {
+	putOff, limited atomic.Int64
+
+	mu    sync.Mutex
+	calls map[string]int64
+}
+
+func (c *counts) call(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[method]++
+}
+
+// Stats returns what has been counted so far.
+func (w *Workspace) Stats() Stats {
+	w.counts.mu.Lock()
+	calls := maps.Clone(w.counts.calls)
+	w.counts.mu.Unlock()
+	return Stats{Calls: calls, PutOff: w.counts.putOff.Load(), Limited: w.counts.limited.Load(), Waiting: w.budget.waitingNow()}
 }
 
 // New returns a workspace. It makes no call yet.
@@ -62,21 +86,18 @@ func New(o Options) *Workspace {
 		o.HTTP = &http.Client{}
 	}
 	o.APIURL = cmp.Or(o.APIURL, DefaultAPIURL)
+	client := *o.HTTP
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token goes nowhere else
 	w := &Workspace{
-		o: o, http: o.HTTP, log: o.Log, budget: newBudget(),
-		channels: make(map[string]string), directs: make(map[string]string), people: newDirectory(),
+		o: o, http: &client, log: o.Log, budget: newBudget(), people: newDirectory(),
+		channels: make(map[string]string), directs: make(map[string]string),
 	}
-	w.api = slackgo.New(o.BotToken, slackgo.OptionAPIURL(o.APIURL), slackgo.OptionHTTPClient(o.HTTP),
-		slackgo.OptionAppLevelToken(o.AppToken), slackgo.OptionOnResponseHeaders(w.scopes.see))
+	w.counts.calls = make(map[string]int64)
+	w.api = slackgo.New(o.BotToken, slackgo.OptionAPIURL(o.APIURL), slackgo.OptionHTTPClient(wire{&client}), slackgo.OptionAppLevelToken(o.AppToken))
 	return w
 }
 
-// Stats returns what has been counted so far.
-func (w *Workspace) Stats() Stats {
-	return Stats{Calls: w.counts.calls.Load(), PutOff: w.counts.putOff.Load(), Limited: w.counts.limited.Load(), Waiting: w.budget.waitingNow()}
-}
-
-// identity asks once who the app is.
+// identity is who the app is. It is asked for once.
 func (w *Workspace) identity(ctx context.Context) (identity, error) {
 	w.mu.Lock()
 	self := w.self
@@ -84,11 +105,7 @@ func (w *Workspace) identity(ctx context.Context) (identity, error) {
 	if self != nil {
 		return *self, nil
 	}
-	var answer *slackgo.AuthTestResponse
-	err := w.look(ctx, method("auth.test", 4), "auth.test", func(ctx context.Context) (err error) {
-		answer, err = w.api.AuthTestContext(ctx)
-		return err
-	})
+	answer, err := w.authTest(ctx)
 	if err != nil {
 		return identity{}, err
 	}
@@ -97,4 +114,13 @@ func (w *Workspace) identity(ctx context.Context) (identity, error) {
 	defer w.mu.Unlock()
 	w.self = &id
 	return id, nil
+}
+
+// authTest asks Slack who the app is. The method takes hundreds of calls a minute.
+func (w *Workspace) authTest(ctx context.Context) (answer *slackgo.AuthTestResponse, err error) {
+	err = w.do(ctx, method("auth.test", 4), want{key: "auth.test", urgency: chat.Urgent}, "ask who the app is", func(ctx context.Context) (err error) {
+		answer, err = w.api.AuthTestContext(ctx)
+		return err
+	})
+	return answer, err
 }

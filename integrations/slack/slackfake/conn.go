@@ -48,7 +48,10 @@ func (s *stream) read(p []byte) (int, error) {
 func (s *stream) write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || s.dropped {
+	switch {
+	case s.dropped: // nobody reads it, and the writer learns of that by reading
+		return len(p), nil
+	case s.ended:
 		return 0, io.ErrClosedPipe
 	}
 	defer s.changed.Broadcast()

@@ -223,6 +223,9 @@ func formatDate(t tag, in *time.Location) string {
 	if t.form == "" {
 		return t.label
 	}
+	if t.form == "{_}" { // no format that clients know: they show the fallback
+		return t.label
+	}
 	at := time.Unix(t.unix, 0).In(in)
 	return strings.NewReplacer(
 		"{date_num}", at.Format("2006-01-02"), "{date_short_pretty}", at.Format("Jan 2, 2006"), "{date_short}", at.Format("Jan 2, 2006"),
