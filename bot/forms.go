@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
@@ -22,8 +23,14 @@ const (
 	maxFormReason = 500
 )
 
-// formFor is who fills in a form, as far as it is known from memory.
+// formPatience is how long a form waits until it is known who fills it in. The chat wants
+// its acknowledgement, and without a form there is still the line.
+const formPatience = time.Second
+
+// formFor is who fills in a form, if that is known in time.
 func (b *Bot) formFor(ctx context.Context, from string) *call {
+	ctx, cancel := context.WithTimeout(ctx, formPatience)
+	defer cancel()
 	person, _, err := b.o.People.Person(ctx, from)
 	if err != nil || person == "" {
 		return nil

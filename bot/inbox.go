@@ -290,7 +290,7 @@ func (b *Bot) answer(p *process, l *letter, m chat.Message, from string) {
 // wait for it goes to them directly.
 func (b *Bot) post(ctx context.Context, m chat.Message, from string, look bool) error {
 	began := time.Now()
-	for failures := 1; ; failures++ {
+	for failures := 0; ; {
 		err := b.postOnce(ctx, m, look)
 		switch {
 		case err == nil, ctx.Err() != nil:
@@ -307,7 +307,8 @@ func (b *Bot) post(ctx context.Context, m chat.Message, from string, look bool) 
 			return err
 		}
 		wait, later := retryAfter(err)
-		if !later {
+		if !later { // to be put off is no failure
+			failures++
 			wait, look = patience(failures), true
 		}
 		wait = max(wait, time.Second)

@@ -360,7 +360,7 @@ type resting struct {
 	until    time.Time
 	urgency  chat.Urgency // of what was put off
 	failures int
-	refused  bool // for good, as it seems: nothing waits for it
+	refused  bool // for good, as it seems: nothing waits for it, but it is tried again
 	later    bool // until a time that was named
 }
 
@@ -393,10 +393,8 @@ func (r *Reporters) attempt(ctx context.Context, d *desk, target string, urgency
 	}
 	rest := d.resting[target]
 	if rest != nil && now.Before(rest.until) && !(rest.later && urgency > rest.urgency) {
-		if !rest.refused {
-			d.undone = true
-			d.wait(rest.until)
-		}
+		d.undone = d.undone || !rest.refused
+		d.wait(rest.until)
 		return false
 	}
 	err := fn()
@@ -413,7 +411,9 @@ func (r *Reporters) attempt(ctx context.Context, d *desk, target string, urgency
 		d.resting[target] = rest
 	}
 	wait, later := retryAfter(err)
-	rest.failures++
+	if !later {
+		rest.failures++ // to be put off is none
+	}
 	rest.later, rest.urgency = later, urgency
 	rest.refused = !later && isPermanent(err)
 	switch {
@@ -428,10 +428,8 @@ func (r *Reporters) attempt(ctx context.Context, d *desk, target string, urgency
 	}
 	r.o.Log.Log(ctx, level, "a report did not get through", "run", d.run, "target", target, "again", wait.String(), "for good", rest.refused, "error", err)
 	rest.until = time.Now().Add(wait)
-	if !rest.refused {
-		d.undone = true
-		d.wait(rest.until)
-	}
+	d.undone = d.undone || !rest.refused
+	d.wait(rest.until)
 	return false
 }
 

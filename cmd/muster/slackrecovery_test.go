@@ -19,7 +19,7 @@ func TestSlackTokenRefusedForAWhile(t *testing.T) {
 				request := f.started("release cart to production")
 				board := f.posted("board/1")
 				for _, user := range []string{"UANN", "UBOB"} { // from now on it is known who they are
-					f.sees(user, func() { f.slash(user, "status 1") }, "un 1")
+					f.sees(user, func() { f.slash(user, "status 1") }, "Release 1")
 				}
 				f.fake.SetFault(func(slackfake.Call) slackfake.Fault { return slackfake.Fault{Kind: slackfake.Fails, Error: code} })
 				for _, user := range []string{"UANN", "UBOB"} {
@@ -38,7 +38,7 @@ func TestSlackTokenRefusedForAWhile(t *testing.T) {
 				if m, _ := f.fake.Message(request.Channel, request.TS); len(m.Buttons()) > 0 {
 					t.Errorf("the request has buttons still: %s", m.Text)
 				}
-				for _, words := range []string{"Ann approved run 1", "un 1 waits"} {
+				for _, words := range []string{"Ann approved run 1", "steps behind"} {
 					if all := strings.Join(f.answers("UANN"), "\n"); !strings.Contains(all, words) {
 						t.Errorf("ann was not told %q:\n%s", words, all)
 					}
@@ -120,6 +120,6 @@ func TestSlackFormWhileNobodyIsKnown(t *testing.T) {
 		if d.Latency > 2*time.Second || d.Ack != "" {
 			t.Errorf("acknowledged after %v with %q", d.Latency, d.Ack)
 		}
-		f.sees("UDAN", func() { f.fake.SetFault(nil) }, "Which modules?")
+		f.sees("UDAN", func() { f.fake.SetFault(nil) }, "Where to?")
 	})
 }

@@ -38,10 +38,6 @@ const (
 	overdueSettled = 30 * time.Minute
 	// turnGrace is for how long a turn is kept for who does not come.
 	turnGrace = 2 * time.Second
-	// longestAway is after how long everybody asks again, or a little later where so many wait
-	// that asking alone would be work.
-	longestAway = 3 * time.Second
-	awayEach    = 30 * time.Millisecond
 	// promiseMargin is added to a promise, so that the turn has come when it ends.
 	promiseMargin = 5 * time.Millisecond
 	// mostRemembered bounds what is remembered of channels, and of what was served when.

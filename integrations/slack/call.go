@@ -64,6 +64,12 @@ var (
 		"internal_error", "fatal_error", "service_unavailable", "request_timeout", "timeout", "update_failed",
 		"team_added_to_org", "org_login_required", "external_channel_migrating",
 	}
+	// It is the app that is refused, until somebody has given it a good token or installed it
+	// again. That says nothing about the message, which is as true afterwards.
+	tokenErrors = []string{
+		"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "app_uninstalled",
+		"team_access_not_granted", "ekm_access_denied",
+	}
 	busyErrors = []string{"ratelimited", "rate_limited", "message_limit_exceeded"}
 	goneErrors = []string{"message_not_found", "thread_not_found", "cannot_reply_to_message", "view_not_found", "not_found"}
 )
@@ -125,12 +131,12 @@ func (w *Workspace) busy(q quota, text string, wait time.Duration) error {
 	w.counts.limited.Add(1)
 	wait = max(wait, time.Second)
 	w.budget.block(q.bucket(), q.rate, wait)
-	return &later{text: text, wait: wait + promiseMargin, err: errors.New("Slack wants fewer calls (429)"), busy: true}
+	return &later{text: text, wait: wait + promiseMargin, err: errors.New("too many calls (429)"), busy: true}
 }
 
 // meaning is an error that Slack gave by name.
 func meaning(text string, refused slackgo.SlackErrorResponse) error {
-	if slices.Contains(unsureErrors, refused.Err) {
+	if slices.Contains(unsureErrors, refused.Err) || slices.Contains(tokenErrors, refused.Err) {
 		return fmt.Errorf("%s: %w", text, refused)
 	}
 	f := &failure{text: text, err: refused, permanent: true, gone: slices.Contains(goneErrors, refused.Err)}

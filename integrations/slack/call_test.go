@@ -137,6 +137,7 @@ func TestErrors(t *testing.T) {
 		{"unavailable", refusing("service_unavailable"), "unknown", ""},
 		{"too slow for Slack", refusing("request_timeout"), "unknown", ""},
 		{"migrating", refusing("team_added_to_org"), "unknown", ""},
+		{"token refused", refusing("token_revoked"), "unknown", "token_revoked"},
 		{"500", saying(500, "<html>"), "unknown", "HTTP 500"},
 		{"503", saying(503, ""), "unknown", "HTTP 503"},
 		{"413", saying(413, ""), "permanent", "HTTP 413"},

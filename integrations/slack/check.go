@@ -77,7 +77,7 @@ func (c *checking) failed(err error, fix, format string, args ...any) {
 	switch {
 	case code(err) == "missing_scope":
 		fix = "add the scope under OAuth & Permissions, and install the app again"
-	case !isPermanent(err):
+	case !isPermanent(err) && !slices.Contains(tokenErrors, code(err)):
 		fix = "see that this machine reaches " + c.w.o.APIURL + ", and try again"
 	}
 	c.bad(fix, "%s: %s", fmt.Sprintf(format, args...), strings.TrimPrefix(err.Error(), "slack: "))

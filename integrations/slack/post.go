@@ -44,7 +44,7 @@ func (w *Workspace) Post(ctx context.Context, m chat.Message) (chat.Handle, erro
 	err = w.do(ctx, quota{"chat.postMessage", channel, postRate}, want{m.Key, m.About, m.Urgency}, what, func(ctx context.Context) (err error) {
 		_, h.ID, err = w.api.PostMessageContext(keepRaw(ctx, &raw), channel, options...)
 		if err == nil && h.ID == "" {
-			err = errors.New("Slack did not say which message it is")
+			err = errors.New("no message ID came back")
 		}
 		return err
 	})

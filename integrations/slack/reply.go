@@ -98,7 +98,7 @@ func (w *Workspace) answerTo(ctx context.Context, reply, thread string, drawn bl
 	case answer.StatusCode == http.StatusTooManyRequests:
 		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
 		w.counts.limited.Add(1)
-		return &later{text: what, wait: max(time.Duration(seconds)*time.Second, time.Second), err: errors.New("Slack wants fewer calls (429)"), busy: true}
+		return &later{text: what, wait: max(time.Duration(seconds)*time.Second, time.Second), err: errors.New("too many calls (429)"), busy: true}
 	case answer.StatusCode >= 500:
 		// Taken to be without effect: to one person alone a second copy does little harm.
 		return &later{text: what, wait: time.Second, err: fmt.Errorf("HTTP %d", answer.StatusCode)}

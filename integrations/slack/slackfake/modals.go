@@ -40,7 +40,7 @@ func (w *Workspace) Suggest(user, viewID, blockID, typed string) ([]Option, Deli
 		least = n
 	}
 	if err == nil && utf8.RuneCountInString(typed) < int(least) {
-		err = fmt.Errorf("Slack asks only after %v characters", least)
+		err = fmt.Errorf("nothing is asked before %v characters are typed", least)
 	}
 	if err != nil {
 		w.mu.Unlock()
