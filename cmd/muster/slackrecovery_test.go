@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,5 +122,56 @@ func TestSlackFormWhileNobodyIsKnown(t *testing.T) {
 			t.Errorf("acknowledged after %v with %q", d.Latency, d.Ack)
 		}
 		f.sees("UDAN", func() { f.fake.SetFault(nil) }, "Where to?")
+	})
+}
+
+// What somebody says while Slack does not tell who they are waits, and what they say next waits
+// behind it: nothing of one person is carried out in another order than it was said in.
+func TestSlackOrderOfWhatWaits(t *testing.T) {
+	inFort(t, func(t *testing.T, f *fort) {
+		f.started("release cart to production")
+		f.fake.SetFault(func(c slackfake.Call) slackfake.Fault {
+			if c.Method == "users.info" {
+				return slackfake.Fault{Kind: slackfake.ServerError}
+			}
+			return slackfake.Fault{}
+		})
+		f.heard(f.fake.Say("UANN", f.other, "", "@muster pause 1"))
+		time.Sleep(40 * time.Second)
+		f.fake.SetFault(nil)
+		f.heard(f.fake.Say("UANN", f.other, "", "@muster resume 1"))
+		f.slash("UBOB", "status 1") // others do not wait
+		time.Sleep(2 * time.Second)
+		if len(f.fake.Ephemerals("UBOB")) == 0 {
+			t.Error("bob waits for ann")
+		}
+		time.Sleep(2 * time.Minute)
+		want := []string{"cleo created", "ann paused", "ann resumed"}
+		if got := f.events("1"); !slices.Equal(got, want) {
+			t.Errorf("the log has %q, want %q", got, want)
+		}
+	})
+}
+
+// A user group that Slack says is not there any more has nobody in it. While Slack says
+// nothing, those who were in it stay.
+func TestSlackUserGroupTakenAway(t *testing.T) {
+	inFortBy(t, "http", func(t *testing.T, f *fort) {
+		request := f.started("release cart to production")
+		f.fake.SetFault(func(c slackfake.Call) slackfake.Fault {
+			if strings.HasPrefix(c.Method, "usergroups.") {
+				return slackfake.Fault{Kind: slackfake.ServerError}
+			}
+			return slackfake.Fault{}
+		})
+		time.Sleep(20 * time.Minute)
+		f.sees("UEVE", func() { f.deliver(slackfake.Interactive, f.press("UEVE", request, "Approve")) }, "Eve approved run 1")
+		f.fake.SetFault(nil)
+		second := f.started("release redis to production")
+		f.fake.AddUserGroup(slackfake.Group{ID: f.qa, Handle: "qa", Name: "QA", Users: []string{"UEVE"}, Disabled: true})
+		time.Sleep(20 * time.Minute)
+		f.nothing(func() {
+			f.sees("UEVE", func() { f.deliver(slackfake.Interactive, f.press("UEVE", second, "Approve")) }, "No: ")
+		})
 	})
 }
