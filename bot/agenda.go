@@ -112,7 +112,10 @@ func (a *agenda) first(now time.Time) (*desk, time.Duration) {
 		a.signal() // somebody else has to mind the others
 	}
 	first.taken, first.due = true, time.Time{}
-	first.desk.since, first.changed = first.changed, time.Time{}
+	if first.desk.since.IsZero() { // or the last look did not get far enough to see it
+		first.desk.since = first.changed
+	}
+	first.changed = time.Time{}
 	return first.desk, 0
 }
 

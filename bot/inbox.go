@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/muster-release/muster/bot/chat"
@@ -56,6 +57,52 @@ type letter struct {
 type process struct {
 	deciding, answering *queues
 	ctx                 context.Context
+
+	mu sync.Mutex
+	// unknown has, by account, what is not decided because the chat cannot say just now who
+	// that is. The first is tried again, and all others wait behind it.
+	unknown map[string][]*letter
+}
+
+// behind puts a letter behind what its writer has said earlier and what waits, if there is
+// anything.
+func (p *process) behind(l *letter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := p.unknown[l.Event.From]
+	if len(waiting) == 0 || waiting[0] == l {
+		return false
+	}
+	if l.began.IsZero() {
+		l.began = time.Now()
+	}
+	p.unknown[l.Event.From] = append(waiting, l)
+	return true
+}
+
+// wait makes what its writer says from now on wait behind a letter.
+func (p *process) wait(l *letter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.unknown[l.Event.From]) == 0 {
+		p.unknown[l.Event.From] = []*letter{l}
+	}
+}
+
+// next takes a letter out, and returns the one that waits behind it; nil: none does.
+func (p *process) next(l *letter) *letter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := p.unknown[l.Event.From]
+	switch {
+	case len(waiting) == 0 || waiting[0] != l:
+		return nil
+	case len(waiting) == 1:
+		delete(p.unknown, l.Event.From)
+		return nil
+	}
+	p.unknown[l.Event.From] = waiting[1:] // what is said meanwhile goes behind it
+	return waiting[1]
 }
 
 // undeliverable is an event that can never be taken.
@@ -112,7 +159,7 @@ func (b *Bot) take(l *letter) {
 // one after the other. It returns nil when ctx has ended and nothing is under way; any
 // other error says that the inbox could not be read. It is called once at a time.
 func (b *Bot) Run(ctx context.Context) error {
-	p := &process{deciding: newQueues(deciders), answering: newQueues(speakers), ctx: ctx}
+	p := &process{deciding: newQueues(deciders), answering: newQueues(speakers), ctx: ctx, unknown: make(map[string][]*letter)}
 	b.mu.Lock()
 	letters, err := b.unanswered(ctx)
 	if err == nil {
@@ -198,7 +245,7 @@ func (b *Bot) sweep(ctx context.Context) error {
 
 // decide carries a letter's line out, and leaves the answer to others.
 func (b *Bot) decide(p *process, l *letter) {
-	if p.ctx.Err() != nil {
+	if p.ctx.Err() != nil || p.behind(l) {
 		return
 	}
 	line, err := b.line(p.ctx, l.Event)
@@ -206,6 +253,7 @@ func (b *Bot) decide(p *process, l *letter) {
 		b.later(p, l, err)
 		return
 	}
+	defer b.followUp(p, l)
 	answer := b.execute(p.ctx, line, l.Command, func(ctx context.Context, cmd playbooks.Command) error {
 		l.Command = &cmd
 		return b.notes().write(ctx, l.key, l)
@@ -243,9 +291,18 @@ func (b *Bot) later(p *process, l *letter, err error) {
 			Urgency: chat.Urgent, Card: chat.Card{Text: "Nothing was done: the chat could not say who you are. Say it again.", Tone: chat.Bad},
 		}
 		p.answering.add(cmp.Or(m.Reply, m.Channel), func() { b.answer(p, l, m, l.Event.From) })
+		b.followUp(p, l)
 		return
 	}
+	p.wait(l)
 	p.deciding.addAfter(p.ctx, patience(l.failures), l.Event.Channel, func() { b.decide(p, l) })
+}
+
+// followUp lets be decided what waits behind a letter.
+func (b *Bot) followUp(p *process, l *letter) {
+	if next := p.next(l); next != nil {
+		p.deciding.add(next.Event.Channel, func() { b.decide(p, next) })
+	}
 }
 
 // line is what a person said, with what is known of them and of where they said

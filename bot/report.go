@@ -273,7 +273,7 @@ func (r *Reporters) attend(ctx context.Context, l *lane, d *desk) {
 		l.agenda.forget(d)
 		return
 	default:
-		d.failures = 0
+		d.failures, d.since = 0, time.Time{}
 	}
 	l.agenda.give(d, d.next)
 }

@@ -57,6 +57,7 @@ type app struct {
 	metrics   *prometheus.Registry
 	census    *web.Census
 	resumed   atomic.Bool
+	reloading sync.Mutex
 	probe     probe
 
 	stops []func() // in the order of starting; carried out from the last to the first
@@ -216,6 +217,8 @@ func (a *app) Stop() error {
 
 // Reload reads the configuration again. A bad one leaves the old one in force.
 func (a *app) Reload(ctx context.Context) (string, error) {
+	a.reloading.Lock() // of two, the one that read later is in force
+	defer a.reloading.Unlock()
 	catalog, summary, err := a.o.Reload()
 	if err != nil {
 		return "", err

@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/muster-release/muster/configs"
@@ -233,25 +229,11 @@ func (d *demo) seed() error {
 // an intent and its effect, between an effect and its recorded outcome, or
 // between a post and its saved handle. It is for the test that kills Muster.
 func killSelf(where string) (func(context.Context, local.Call) error, error) {
-	point, number, _ := strings.Cut(where, ":")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || !slices.Contains([]string{"intent", "effect", "post"}, point) {
-		return nil, misuse("demo: --kill-at %q: want intent:N, effect:N or post:N", where)
-	}
-	self, err := os.FindProcess(os.Getpid())
+	k, err := newKiller(where, "intent", "effect", "post")
 	if err != nil {
 		return nil, err
 	}
-	var passed atomic.Int64
-	return func(_ context.Context, c local.Call) error {
-		if at(c) != point || passed.Add(1) != int64(n) {
-			return nil
-		}
-		if err := self.Kill(); err != nil {
-			return errors.Join(fmt.Errorf("kill at %s", where), err)
-		}
-		select {} // until the signal is there
-	}, nil
+	return func(_ context.Context, c local.Call) error { return k.pass(at(c), 0) }, nil
 }
 
 // at names the point of a port call, and is empty for all others.

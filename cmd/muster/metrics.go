@@ -92,6 +92,7 @@ func newRegistry(a *app) *prometheus.Registry {
 			Help: "For how long the chat or the tracker has not shown what is known.",
 		}, a.lag),
 		a.ages,
+		talkStats{a.talk},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "muster_build_info",
 			Help:        "Always 1; the labels say which build this is.",

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store"
 )
@@ -24,7 +26,7 @@ const rollEvery = 2 * time.Minute
 type rolls struct {
 	system string
 	// members returns the people of the catalog in a user group, and the accounts in it
-	// that are nobody's.
+	// that are nobody's. An error that is Gone says that there is no such group.
 	members func(ctx context.Context, usergroup string) (people, strangers []string, err error)
 
 	mu    sync.Mutex
@@ -78,14 +80,20 @@ func (r *rolls) policy(ctx context.Context, logs *store.Logs, c *playbooks.Catal
 	return playbooks.NewPolicy(r.enrol(c)), nil
 }
 
-// enrol returns the catalog with everybody in the groups. The lock is held.
+// enrol returns the catalog with everybody in the groups who is in it. The lock is held.
 func (r *rolls) enrol(c *playbooks.Catalog) *playbooks.Catalog {
 	enrolled := *c
 	enrolled.Groups = slices.Clone(c.Groups)
 	for i := range enrolled.Groups {
 		g := &enrolled.Groups[i]
 		if from := g.From[r.system]; from != "" {
-			members := append(slices.Clone(g.Members), r.known[from]...)
+			members := slices.Clone(g.Members)
+			for _, id := range r.known[from] {
+				// A name that is not a person's any more could be a group's by now.
+				if slices.ContainsFunc(c.People, func(p playbooks.Person) bool { return p.ID == id }) {
+					members = append(members, id)
+				}
+			}
 			slices.Sort(members)
 			g.Members = slices.Compact(members)
 		}
@@ -127,7 +135,13 @@ func (a *app) followRolls(ctx context.Context) error {
 func (a *app) readRoll(ctx context.Context, usergroup string) error {
 	r := a.talk.rolls
 	members, strangers, err := r.members(ctx, usergroup)
-	if err != nil {
+	var gone chat.Gone
+	switch {
+	case errors.As(err, &gone) && gone.Gone():
+		// Somebody took it away, so that it does not let anybody approve. It may come back.
+		a.o.Log.Warn("the chat has no such user group, so nobody is in it", "usergroup", usergroup, "error", err)
+		members, strangers = []string{}, nil
+	case err != nil:
 		return err
 	}
 	slices.Sort(members)

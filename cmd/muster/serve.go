@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,6 +30,7 @@ import (
 // serveOptions are what `muster serve` was told.
 type serveOptions struct {
 	config, data, listen string
+	killAt               string
 	// listening is called with the address once it is bound. Nil: nobody cares.
 	listening func(net.Addr)
 }
@@ -56,6 +58,8 @@ func newServe() *cobra.Command {
 	c.Flags().StringVar(&o.config, "config", "", "the configuration, a file or a folder")
 	c.Flags().StringVar(&o.data, "data", "", "where everything is kept; beats the configuration")
 	c.Flags().StringVar(&o.listen, "listen", "", "the address for HTTP; beats the configuration")
+	c.Flags().StringVar(&o.killAt, "kill-at", "", "for tests: end this process with SIGKILL when it passes POINT:N for the n-th time")
+	_ = c.Flags().MarkHidden("kill-at")
 	return c
 }
 
@@ -76,7 +80,13 @@ func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan o
 	defer listener.Close()
 	source := &configSource{path: o.config}
 	source.current.Store(config)
-	a, err := openServer(ctx, cmp.Or(o.data, config.Server.Data), source, log)
+	var kill *killer
+	if o.killAt != "" {
+		if kill, err = newKiller(o.killAt, talkPoints...); err != nil {
+			return err
+		}
+	}
+	a, err := openServer(ctx, cmp.Or(o.data, config.Server.Data), source, kill, log)
 	if err != nil {
 		return err
 	}
@@ -164,8 +174,9 @@ func private(address net.Addr) bool {
 }
 
 // openServer opens what the configuration asks for, and says what it does not
-// ask for: outside systems that are not configured do not exist.
-func openServer(ctx context.Context, dir string, source *configSource, log *slog.Logger) (a *app, err error) {
+// ask for: outside systems that are not configured do not exist. Kill, unless nil, ends the
+// process between it and Slack.
+func openServer(ctx context.Context, dir string, source *configSource, kill *killer, log *slog.Logger) (a *app, err error) {
 	config := source.current.Load()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, misuse("serve: the data folder: %w", err)
@@ -198,7 +209,14 @@ func openServer(ctx context.Context, dir string, source *configSource, log *slog
 	switch {
 	case config.Server.Slack != nil:
 		people := func() []playbooks.Person { return source.current.Load().Catalog.People }
-		o.Talk = slackTalk(config.Server.Slack, people, nil, log)
+		var client *http.Client
+		if kill != nil {
+			client = kill.client()
+		}
+		o.Talk = slackTalk(config.Server.Slack, people, client, log)
+		if kill != nil {
+			kill.between(o.Talk)
+		}
 	case o.World == nil:
 		log.Warn("no chat, tracker or forge is configured: commands come over HTTP alone, and nobody is told what happens")
 	}

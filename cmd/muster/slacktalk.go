@@ -23,14 +23,25 @@ func slackTalk(c *configs.Slack, people func() []playbooks.Person, client *http.
 		system: slack.System, poster: w, people: w, channels: c.Channels, pace: slackPace,
 		rolls: &rolls{system: slack.System, members: w.Members},
 	}
+	t.stats = func() callStats {
+		s := w.Stats()
+		return callStats{s.Calls, s.PutOff, s.Limited, s.Waiting}
+	}
 	if c.AppToken.Reveal() != "" {
-		t.listen = func(ctx context.Context, a *app) error { return w.Listen(ctx, a.bot) }
+		t.listen = func(ctx context.Context, a *app) error { return w.Listen(ctx, t.hostOf(a.bot)) }
 	}
 	if c.SigningSecret.Reveal() != "" {
 		t.doorPath = "/slack/"
-		t.door = func(b *bot.Bot) http.Handler { return w.Handler(b) }
+		t.door = func(b *bot.Bot) http.Handler { return w.Handler(t.hostOf(b)) }
 	}
 	return t
+}
+
+func (t *talk) hostOf(b *bot.Bot) slack.Host {
+	if t.host != nil {
+		return t.host(b)
+	}
+	return b
 }
 
 func slackOptions(c *configs.Slack, people func() []playbooks.Person, client *http.Client, log *slog.Logger) slack.Options {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster-release/muster/bot"
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/slack"
 )
 
 // talk is a chat that Muster is in, and how it is wired.
@@ -20,8 +21,11 @@ type talk struct {
 	// listened to.
 	listen func(ctx context.Context, a *app) error
 	// door is where the chat delivers over HTTP, below doorPath; nil: it does not.
-	door     func(*bot.Bot) http.Handler
+	door func(*bot.Bot) http.Handler
+	// host stands between Slack and the bot. Nil: nothing does.
+	host     func(*bot.Bot) slack.Host
 	doorPath string
+	stats    func() callStats // nil: nothing is counted
 	// rolls are the groups of people that the chat keeps; nil: it keeps none.
 	rolls *rolls
 }

@@ -71,7 +71,7 @@ var (
 		"team_access_not_granted", "ekm_access_denied",
 	}
 	busyErrors = []string{"ratelimited", "rate_limited", "message_limit_exceeded"}
-	goneErrors = []string{"message_not_found", "thread_not_found", "cannot_reply_to_message", "view_not_found", "not_found"}
+	goneErrors = []string{"message_not_found", "thread_not_found", "cannot_reply_to_message", "view_not_found", "not_found", "no_such_subteam"}
 )
 
 // quota is where a call counts. Posts count by channel, all else for the workspace.

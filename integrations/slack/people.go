@@ -268,7 +268,8 @@ const membersTime = 3 * time.Minute
 
 // Members returns the people of the catalog in a user group, which is named by its ID or as
 // @handle, and the accounts in it that are nobody's. It waits for its turn: a large group takes
-// minutes the first time. It is whole, or an error.
+// minutes the first time. It is whole, or an error; one that is Gone says that Slack has no
+// such group, or that it is disabled.
 func (w *Workspace) Members(ctx context.Context, usergroup string) (people, strangers []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, membersTime, fmt.Errorf("no answer within %v", membersTime))
 	defer cancel()
@@ -345,5 +346,5 @@ func (w *Workspace) usergroup(ctx context.Context, handle string) (string, error
 	if id, ok := remembered(d, d.handles, handle); ok {
 		return id, nil
 	}
-	return "", &failure{text: fmt.Sprintf("slack: find user group %q", "@"+handle), err: errors.New("there is none of that handle"), permanent: true}
+	return "", &failure{text: fmt.Sprintf("slack: find user group %q", "@"+handle), err: errors.New("there is none of that handle"), permanent: true, gone: true}
 }

@@ -258,10 +258,10 @@ func TestMembers(t *testing.T) {
 		if got, strangers, err := v.w.Members(t.Context(), "@qa"); err != nil || !slices.Equal(got, []string{"bob"}) || len(strangers) > 0 {
 			t.Errorf("after a change they are %v and %v, %v", got, strangers, err)
 		}
-		if _, _, err := v.w.Members(t.Context(), "@nobody"); behaviour(err) != "permanent" {
+		if _, _, err := v.w.Members(t.Context(), "@nobody"); behaviour(err) != "permanent gone" {
 			t.Errorf("a group that is not there is %s", behaviour(err))
 		}
-		if _, _, err := v.w.Members(t.Context(), "S9999"); behaviour(err) != "permanent" {
+		if _, _, err := v.w.Members(t.Context(), "S9999"); behaviour(err) != "permanent gone" {
 			t.Errorf("a group that is not there is %s", behaviour(err))
 		}
 		// One who cannot be looked up makes the whole unknown: nobody may be left out of a group.
