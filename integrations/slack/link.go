@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -145,6 +146,11 @@ func (k *link) take(ctx context.Context, arrived time.Time, frame []byte) {
 	k.l.slots <- struct{}{}
 	k.payloads.Go(func() {
 		defer func() { <-k.l.slots }()
+		defer func() { // as net/http does for the other way in
+			if r := recover(); r != nil {
+				k.l.log.Error("slack: a payload could not be taken", "type", ident(e.Type), "panic", r, "stack", string(debug.Stack()))
+			}
+		}()
 		// What has been read is done, even when Listen is about to end.
 		ctx, cancel := context.WithDeadlineCause(context.WithoutCancel(ctx), arrived.Add(patience), errLate)
 		defer cancel()
