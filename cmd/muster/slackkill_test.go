@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -202,7 +201,7 @@ func (s *mortalServer) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	lines := bufio.NewScanner(io.TeeReader(out, io.Discard))
+	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		line := lines.Text()
 		s.mu.Lock()
