@@ -261,15 +261,21 @@ func (b *Bot) decide(p *process, l *letter) {
 	if p.ctx.Err() != nil || errors.Is(answer.Err, engine.ErrStopped) {
 		return // the next process finds out
 	}
+	b.reply(p, l, line.Run, answer.Card)
+}
+
+// reply says something to whoever wrote a letter, where they wait for it: below what they said or
+// pressed, or to them alone.
+func (b *Bot) reply(p *process, l *letter, run string, card chat.Card) {
 	m := chat.Message{
-		Key: "answer/" + line.Cause, Channel: l.Event.Channel, Thread: l.Event.Thread, Reply: l.Event.Reply,
-		About: line.Run, Urgency: chat.Urgent, Card: answer.Card,
-	}
-	if m.Thread == "" {
-		m.Thread = l.Event.Message // below the button
+		Key: "answer/" + b.cause(l.Event), Channel: l.Event.Channel, Thread: cmp.Or(l.Event.Thread, l.Event.Message), Reply: l.Event.Reply,
+		About: run, Urgency: chat.Urgent, Card: card,
 	}
 	p.answering.add(cmp.Or(m.Reply, m.Channel), func() { b.answer(p, l, m, l.Event.From) })
 }
+
+// cause identifies an event of the chat among those of all doors.
+func (b *Bot) cause(e *chat.Event) string { return b.o.System + "/" + e.ID }
 
 // knowWithin is how long somebody has to wait at most whom the chat cannot name.
 const knowWithin = 10 * time.Minute
@@ -286,11 +292,7 @@ func (b *Bot) later(p *process, l *letter, err error) {
 		l.began = time.Now()
 	}
 	if time.Since(l.began) > knowWithin {
-		m := chat.Message{
-			Key: "answer/" + b.o.System + "/" + l.Event.ID, Channel: l.Event.Channel, Thread: cmp.Or(l.Event.Thread, l.Event.Message), Reply: l.Event.Reply,
-			Urgency: chat.Urgent, Card: chat.Card{Text: "Nothing was done: the chat could not say who you are. Say it again.", Tone: chat.Bad},
-		}
-		p.answering.add(cmp.Or(m.Reply, m.Channel), func() { b.answer(p, l, m, l.Event.From) })
+		b.reply(p, l, "", chat.Card{Text: "Nothing was done: the chat could not say who you are. Say it again.", Tone: chat.Bad})
 		b.followUp(p, l)
 		return
 	}
@@ -316,7 +318,7 @@ func (b *Bot) line(ctx context.Context, e *chat.Event) (Line, error) {
 	}
 	line := Line{
 		By: person, Stranger: why, From: e.From, Via: b.o.System,
-		Cause: b.o.System + "/" + e.ID, Text: e.Text,
+		Cause: b.cause(e), Text: e.Text,
 	}
 	if thread := cmp.Or(e.Thread, e.Message); thread != "" && b.o.Threads != nil {
 		line.Run, _ = b.o.Threads.RunOf(ctx, e.Channel, thread)

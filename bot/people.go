@@ -78,16 +78,8 @@ func (c *call) maySeePlace(environment string, modules ...string) *playbooks.Ref
 // maySee reports whether the speaker may see a run: something of it, or because
 // they are asked to approve it.
 func (c *call) maySee(v engine.View) *playbooks.Refusal {
-	book := v.Run.Forward().Book
-	modules := make([]string, len(book.Modules))
-	for i := range book.Modules {
-		modules[i] = book.Modules[i].Name
-	}
-	refusal := c.maySeePlace(v.Run.Environment, modules...)
-	if refusal == nil {
-		return nil
-	}
-	if c.isAsked(v.Run.Book.Playbook) {
+	refusal := c.maySeePlace(v.Run.Environment, moduleNames(v.Run.Forward().Book.Playbook)...)
+	if refusal != nil && c.isAsked(v.Run.Book.Playbook) {
 		return nil
 	}
 	return refusal

@@ -107,27 +107,13 @@ func (c *call) keptPlan(ctx context.Context, prefix string) (chat.Card, error) {
 	if err != nil {
 		return chat.Card{}, err
 	}
-	names := make([]string, len(pb.Modules))
-	for i := range pb.Modules {
-		names[i] = pb.Modules[i].Name
-	}
-	if refusal := c.maySeePlan(pb, names); refusal != nil {
+	if refusal := c.maySeePlace(pb.Environment, moduleNames(pb)...); refusal != nil && !c.isAsked(pb) {
 		return chat.Card{}, refusal
 	}
 	card := c.planCard(pb)
 	card.Text = strings.TrimSuffix(card.Text, " Nothing is touched yet.")
 	card.Actions, card.Footer = nil, ""
 	return card, nil
-}
-
-// maySeePlan reports whether the speaker may see a plan: something of it, or because they
-// are asked to approve it.
-func (c *call) maySeePlan(pb *playbooks.Playbook, modules []string) *playbooks.Refusal {
-	refusal := c.maySeePlace(pb.Environment, modules...)
-	if refusal != nil && c.isAsked(pb) {
-		return nil
-	}
-	return refusal
 }
 
 // planModules is how many modules a plan lists before it counts.

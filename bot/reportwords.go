@@ -150,6 +150,15 @@ func stepWords(s *playbooks.Step) string {
 	return s.ID
 }
 
+// moduleNames are the modules of a playbook.
+func moduleNames(pb *playbooks.Playbook) []string {
+	names := make([]string, len(pb.Modules))
+	for i := range pb.Modules {
+		names[i] = pb.Modules[i].Name
+	}
+	return names
+}
+
 // moduleMoves names modules with the versions they get.
 func moduleMoves(pb *playbooks.Playbook, most int) string {
 	words := make([]string, len(pb.Modules))

@@ -145,10 +145,7 @@ type wanted struct {
 func wantedNow(v engine.View, a *playbooks.Approval) wanted {
 	tally := v.Run.Tally(v.Policy, a, v.Now)
 	w := wanted{missing: tally.Missing, names: make([][]string, len(tally.Missing)), ids: make([][]string, len(tally.Missing))}
-	var modules []string
-	for i := range v.Run.Forward().Book.Modules {
-		modules = append(modules, v.Run.Forward().Book.Modules[i].Name)
-	}
+	modules := moduleNames(v.Run.Forward().Book.Playbook)
 	for _, person := range v.Policy.Catalog().People {
 		given := slices.ContainsFunc(tally.Given, func(g playbooks.Grant) bool { return g.Person == person.ID })
 		if given || a.ExcludeRequester && person.ID == v.Run.By {

@@ -65,11 +65,7 @@ func (c *call) asked(cmd playbooks.Command) playbooks.Command {
 
 // mayStart reports whether the speaker may roll back all that a plan takes back.
 func (c *call) mayStart(back *playbooks.Playbook) error {
-	var modules []string
-	for i := range back.Modules {
-		modules = append(modules, back.Modules[i].Name)
-	}
-	if refusal := c.policy.May(c.line.By, playbooks.VerbRollback, back.Environment, modules...); refusal != nil {
+	if refusal := c.policy.May(c.line.By, playbooks.VerbRollback, back.Environment, moduleNames(back)...); refusal != nil {
 		return refusal
 	}
 	return nil

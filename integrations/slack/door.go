@@ -55,9 +55,6 @@ const (
 	blockWords   = "words"
 )
 
-// mostOptions is how many options Slack takes in answer to a search.
-const mostOptions = 100
-
 // door is where everything comes in, whichever way: what matters is handed to the host, which
 // makes it durable, and only then acknowledged. It may be used concurrently.
 //
@@ -200,17 +197,13 @@ func (d *door) show(ctx context.Context, e chat.Event, trigger string, v slackgo
 
 // search answers a search in a form's input.
 func (d *door) search(ctx context.Context, p interactionPayload) answer {
-	found := []*slackgo.OptionBlockObject{}
+	var found []chat.Choice
 	if p.View != nil && utf8.RuneCountInString(p.Value) <= maxLine {
 		if form, ok := strings.CutPrefix(p.View.Callback, callbackForm); ok {
-			for _, c := range d.host.Suggest(ctx, p.User.ID, form, p.BlockID, oneLine(p.Value)) {
-				if len(found) < mostOptions {
-					found = append(found, slackgo.NewOptionBlockObject(c.Value, slackgo.NewTextBlockObject(slackgo.PlainTextType, c.Label, false, false), nil))
-				}
-			}
+			found = d.host.Suggest(ctx, p.User.ID, form, p.BlockID, oneLine(p.Value))
 		}
 	}
-	return answer{body: map[string]any{"options": found}}
+	return answer{body: map[string]any{"options": blocks.Options(found)}}
 }
 
 // submit takes a modal that a person sent.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/slack/blocks"
 )
 
 // object is a payload under construction.
@@ -87,7 +88,7 @@ func submitSample(tb testing.TB, callback, metadata string, values map[string]st
 
 var (
 	reply   = "url:https://hooks.slack.com/commands/T111/111/xxx"
-	replyTo = modalMetadata{Reply: reply, Channel: "C7", Thread: "1.000001", Message: "1.000002"}
+	replyTo = blocks.Metadata{Reply: reply, Channel: "C7", Thread: "1.000001", Message: "1.000002"}
 )
 
 // What people do arrives as the same event whichever way it comes, and what is not for
@@ -167,11 +168,11 @@ func TestEvents(t *testing.T) {
 		"dialog of old":    {kindInteraction, encode(t, object{"type": "dialog_submission", "state": "x", "channel": "C1"}), nil, ""},
 		"no interaction":   {kindInteraction, []byte(`[]`), nil, ""},
 
-		"words": {kindInteraction, submitSample(t, "ask", modalMetadata{Reply: reply, Channel: "C7", Message: "1.000002", Command: "reject 12 …"}.String(), map[string]string{"words": " not\ntoday  "}, nil),
+		"words": {kindInteraction, submitSample(t, "ask", blocks.Metadata{Reply: reply, Channel: "C7", Message: "1.000002", Command: "reject 12 …"}.String(), map[string]string{"words": " not\ntoday  "}, nil),
 			&chat.Event{ID: "view/V123/1583638467.cd05659d", From: "U123", Channel: "C7", Message: "1.000002", Text: "reject 12 not today", Reply: reply}, `"clear"`},
-		"no words":          {kindInteraction, submitSample(t, "ask", modalMetadata{Command: "reject 12 …"}.String(), map[string]string{"words": " \n"}, nil), nil, `"errors":{"words"`},
+		"no words":          {kindInteraction, submitSample(t, "ask", blocks.Metadata{Command: "reject 12 …"}.String(), map[string]string{"words": " \n"}, nil), nil, `"errors":{"words"`},
 		"words for nothing": {kindInteraction, submitSample(t, "ask", `{`, map[string]string{"words": "no"}, nil), nil, `"errors":{"words"`},
-		"card": {kindInteraction, submitSample(t, "card", modalMetadata{Reply: reply, Channel: "C7", Thread: "1.000001", Command: "start 12 abc"}.String(), nil, nil),
+		"card": {kindInteraction, submitSample(t, "card", blocks.Metadata{Reply: reply, Channel: "C7", Thread: "1.000001", Command: "start 12 abc"}.String(), nil, nil),
 			&chat.Event{ID: "view/V123/1583638467.cd05659d", From: "U123", Channel: "C7", Thread: "1.000001", Text: "start 12 abc", Reply: reply}, `"clear"`},
 		"card of nothing": {kindInteraction, submitSample(t, "card", "", nil, nil), nil, `"clear"`},
 	} {

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/slack/blocks"
 )
 
 // Only what Muster uses of a payload is decoded, so that what Slack adds or changes
@@ -309,38 +310,13 @@ func (p interactionPayload) submission(now time.Time) chat.Event {
 	return p.View.place(chat.Event{ID: idOr("view", id, p.digest), Time: now, From: p.User.ID})
 }
 
-// modalMetadata is what a modal carries about where it came from, as JSON in its
-// private_metadata (3,000 characters at most). Only Muster writes it: it comes back as it was.
-type modalMetadata struct {
-	Reply   string `json:"reply,omitempty"`
-	Channel string `json:"channel,omitempty"`
-	Thread  string `json:"thread,omitempty"`
-	Message string `json:"message,omitempty"`
-	Command string `json:"command,omitempty"`
-	Wait    string `json:"wait,omitempty"` // of a chat.Form
-}
-
 // metadataOf is the metadata of a modal that is opened because of e.
-func metadataOf(e chat.Event) modalMetadata {
-	return modalMetadata{Reply: e.Reply, Channel: e.Channel, Thread: e.Thread, Message: e.Message}
+func metadataOf(e chat.Event) blocks.Metadata {
+	return blocks.Metadata{Reply: e.Reply, Channel: e.Channel, Thread: e.Thread, Message: e.Message}
 }
 
-func (m modalMetadata) String() string {
-	data, err := json.Marshal(m)
-	if err != nil {
-		panic(err) // strings can always be written
-	}
-	return string(data)
-}
-
-// metadata is empty where there is none that can be read.
-func (v viewPayload) metadata() modalMetadata {
-	var m modalMetadata
-	if json.Unmarshal([]byte(v.Metadata), &m) != nil {
-		return modalMetadata{}
-	}
-	return m
-}
+// metadata is what the modal carries, empty where it cannot be read.
+func (v viewPayload) metadata() blocks.Metadata { return blocks.ReadMetadata(v.Metadata) }
 
 // place puts e where the modal came from.
 func (v viewPayload) place(e chat.Event) chat.Event {
