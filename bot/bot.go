@@ -85,6 +85,7 @@ type Line struct {
 	Stranger string
 	From     string // what the door calls the speaker
 	Via      string // the door: "chat", "cli"
+	Rule     string // what speaks for By, where that is a rule or a train; empty: By does
 	// Cause identifies the delivery. Whatever a line does, it does once for each
 	// Cause. Empty: each Execute is a delivery of its own.
 	Cause string
@@ -167,7 +168,7 @@ func (c *call) understand(ctx context.Context) (chat.Card, error) {
 // carryOut is the way from a line to what it does. What the line came to is
 // kept first: carried out again after a crash, it is the same command on the same run.
 func (c *call) carryOut(ctx context.Context, cmd playbooks.Command) (chat.Card, error) {
-	cmd.By, cmd.Via, cmd.Cause = c.line.By, c.line.Via, c.line.Cause
+	cmd.By, cmd.Via, cmd.Rule, cmd.Cause = c.line.By, c.line.Via, c.line.Rule, c.line.Cause
 	if c.keep != nil {
 		if err := c.keep(ctx, cmd); err != nil {
 			return chat.Card{}, fmt.Errorf("%w: %w", engine.ErrNotSaved, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,6 +22,11 @@ import (
 type keptIssue struct {
 	Key   string `json:"key,omitempty"`
 	Shown string `json:"shown,omitempty"` // digest of what it says
+	// Tried is when it was last begun to be created.
+	Tried time.Time `json:"tried,omitzero"`
+	// Doubt says that it was created although another try before may have made one, too: it
+	// is looked for once more.
+	Doubt bool `json:"doubt,omitempty"`
 }
 
 // planText is a plan in words. It is kept, for a large one takes long to write.
@@ -99,6 +105,11 @@ func releaseIssue(v engine.View, zone *time.Location) steps.Issue {
 		}
 	}
 	issue.Description = strings.Join(state, "\n")
+	issue.Environment, issue.Digest, issue.Over = r.Environment, book.Digest.String(), r.Over()
+	for i := range book.Modules {
+		m := &book.Modules[i]
+		issue.Modules = append(issue.Modules, steps.IssueModule{Name: m.Name, Version: m.Version, From: m.Replaces(), Changes: m.Changes})
+	}
 	return issue
 }
 
@@ -109,7 +120,7 @@ func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err 
 	if err != nil {
 		return false, err
 	}
-	issue.Description += "\n\n" + d.plan.of(p.forward.Playbook)
+	issue.Plan = d.plan.of(p.forward.Playbook)
 	if err := r.read(ctx, d, p.len); err != nil {
 		return false, err
 	}
@@ -140,11 +151,16 @@ func (r *Reporters) showIssue(ctx context.Context, issue steps.Issue) (string, e
 	}
 	shown := issueDigest(issue)
 	if k.Key == "" {
-		if k, err = r.createIssue(ctx, at, noted, issue, shown); err != nil {
+		if k, err = r.createIssue(ctx, at, k, noted, issue, shown); err != nil {
 			return k.Key, err
 		}
 		// The board names the issue.
 		r.chat.agenda.mark(issue.Run, time.Now())
+	}
+	if k.Doubt {
+		if k, err = r.settleIssue(ctx, at, k, issue.Run); err != nil {
+			return k.Key, err
+		}
 	}
 	if k.Shown == shown {
 		return k.Key, nil
@@ -158,12 +174,13 @@ func (r *Reporters) showIssue(ctx context.Context, issue steps.Issue) (string, e
 	return k.Key, r.scribe.write(ctx, at, k)
 }
 
-func (r *Reporters) createIssue(ctx context.Context, at string, begun bool, issue steps.Issue, shown string) (keptIssue, error) {
-	var k keptIssue
+// createIssue creates the issue. One that may have been created by an earlier try is
+// looked for first, for as long as the tracker may not know it yet.
+func (r *Reporters) createIssue(ctx context.Context, at string, k keptIssue, begun bool, issue steps.Issue, shown string) (keptIssue, error) {
 	call, cancel := calling(ctx)
 	defer cancel()
 	if begun {
-		key, found, err := r.o.Tracker.Find(call, issue.Run)
+		key, found, err := r.o.Tracker.Find(call, issue.Run, k.Tried)
 		if err != nil {
 			return k, err
 		}
@@ -171,14 +188,40 @@ func (r *Reporters) createIssue(ctx context.Context, at string, begun bool, issu
 			k.Key = key
 			return k, r.scribe.write(ctx, at, k)
 		}
-	} else if err := r.scribe.write(ctx, at, k); err != nil {
+		k.Doubt = true
+	}
+	k.Tried = time.Now()
+	if err := r.scribe.write(ctx, at, k); err != nil {
 		return k, err
 	}
 	key, err := r.o.Tracker.Create(call, issue)
+	if refused(err) {
+		// Nothing was made, so that the next try need not look for it.
+		return k, errors.Join(err, r.scribe.remove(ctx, at))
+	}
 	if err != nil {
 		return k, err
 	}
-	k = keptIssue{key, shown}
+	k.Key, k.Shown = key, shown
+	return k, r.scribe.write(ctx, at, k)
+}
+
+// settleIssue looks once more for an issue that was created twice perhaps, as soon as the
+// tracker would find both. Meanwhile the one that is known is kept true.
+func (r *Reporters) settleIssue(ctx context.Context, at string, k keptIssue, run string) (keptIssue, error) {
+	call, cancel := calling(ctx)
+	defer cancel()
+	key, found, err := r.o.Tracker.Find(call, run, k.Tried)
+	if _, later := retryAfter(err); later {
+		return k, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	k.Doubt = false
+	if found && key != k.Key {
+		k.Key, k.Shown = key, ""
+	}
 	return k, r.scribe.write(ctx, at, k)
 }
 
@@ -197,15 +240,16 @@ func (r *Reporters) comments(p *picture, issue string) journal {
 			return r.o.Tracker.Commented(ctx, issue, marker(item))
 		},
 		tell: func(ctx context.Context, item uint64, entries []entry) error {
-			var texts []string
+			var texts, code []string
 			for _, e := range entries {
-				text := e.text
+				texts = append(texts, e.text)
 				if e.code != "" {
-					text += "\n\n" + e.code
+					code = append(code, e.code)
 				}
-				texts = append(texts, text)
 			}
-			return r.o.Tracker.Comment(ctx, issue, steps.Comment{Marker: marker(item), Text: chat.Plain(strings.Join(texts, "\n\n"))})
+			return r.o.Tracker.Comment(ctx, issue, steps.Comment{
+				Marker: marker(item), Text: chat.Plain(strings.Join(texts, "\n\n")), Code: chat.Plain(strings.Join(code, "\n\n")),
+			})
 		},
 		entry: func(ctx context.Context, n notable) (entry, error) { return r.comment(ctx, p, n) },
 	}

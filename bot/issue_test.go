@@ -35,7 +35,11 @@ func TestIssueIsKeptTrue(t *testing.T) {
 		if first.Run != run || first.Title != "Release 1 → production: api v2.0.0 → v2.1.0, db v1.0.0 → v1.1.0 and web new → v3.1.0" {
 			t.Errorf("the issue is %+v", first)
 		}
-		wantContains(t, "the description", first.Description, "It waits for approval by 1 of leads and 1 of qa", "Wave 1", digest.String())
+		wantContains(t, "the description", first.Description, "It waits for approval by 1 of leads and 1 of qa")
+		wantContains(t, "the plan", first.Plan, "Wave 1", digest.String())
+		if first.Digest != digest.String() || len(first.Modules) != 3 || first.Modules[0].From != "v2.0.0" || first.Over {
+			t.Errorf("the issue shows plan %s, %+v", first.Digest, first.Modules)
+		}
 		if first.Fields["plan"] != digest.String() || first.Fields["asked by"] != "Dev" || first.Fields["because"] != "spring sale" {
 			t.Errorf("the fields are %v", first.Fields)
 		}
@@ -71,7 +75,7 @@ func TestIssueIsKeptTrue(t *testing.T) {
 			t.Fatalf("the comments are %+v, want %d", last.Comments, len(want))
 		}
 		for i, parts := range want {
-			wantContains(t, "the comment", last.Comments[i].Text, parts...)
+			wantContains(t, "the comment", last.Comments[i].Text+last.Comments[i].Code, parts...)
 		}
 	})
 }

@@ -134,6 +134,8 @@ func TestFailureHasItsExcerpt(t *testing.T) {
 		told := n.messages("event/")["releases"]
 		wantContains(t, "the line", drawn(told[len(told)-1].Card), "Deploy db v1.1.0 failed", "│", "giving up", "exit status 1")
 		comments := n.world.Tracker.Issues()[0].Comments
-		wantContains(t, "the comment", comments[len(comments)-1].Text, "Deploy db v1.1.0 failed", "giving up")
+		last := comments[len(comments)-1]
+		wantContains(t, "the comment", last.Text, "Deploy db v1.1.0 failed")
+		wantContains(t, "its excerpt", last.Code, "giving up")
 	})
 }

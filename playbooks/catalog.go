@@ -23,6 +23,8 @@ type Catalog struct {
 	People       []Person      `json:"people,omitempty"`
 	Groups       []Group       `json:"groups,omitempty"`
 	Access       []Access      `json:"access,omitempty"`
+	Rules        []Rule        `json:"rules,omitempty"` // the first that fits an event counts
+	Trains       []Train       `json:"trains,omitempty"`
 }
 
 // CyclePolicy says what to do with modules that need each other in a circle.
@@ -37,10 +39,18 @@ const (
 
 // Module is one thing that can be released.
 type Module struct {
-	Name         string            `json:"name"`
-	Description  string            `json:"description,omitempty"`
-	Owners       []string          `json:"owners,omitempty"` // people or groups
-	Source       string            `json:"source,omitempty"` // where its code lives, for the forge
+	Name        string   `json:"name"`
+	Description string   `json:"description,omitempty"`
+	Owners      []string `json:"owners,omitempty"` // people or groups
+	Source      string   `json:"source,omitempty"` // its project in the forge: "payments/api", with or without the host before it
+	Path        string   `json:"path,omitempty"`   // its folder there; empty: the whole project
+	// TagPrefix stands before the version in its tags, where a project has several modules: "cart/".
+	TagPrefix string `json:"tagPrefix,omitempty"`
+	// ConfigPaths are the files and folders of its project whose changes people want to see; a
+	// folder ends in "/".
+	ConfigPaths []string `json:"configPaths,omitempty"`
+	// OnCall is the schedule, in the pager, of those who are called for it.
+	OnCall       string            `json:"onCall,omitempty"`
 	Version      string            `json:"version,omitempty"`
 	Needs        []Need            `json:"needs,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
@@ -79,6 +89,7 @@ type Delivery struct {
 	Migration *Job              `json:"migration,omitempty"` // runs before the deployment
 	Tests     []Job             `json:"tests,omitempty"`     // run after the verification
 	Publish   *Job              `json:"publish,omitempty"`   // runs once, after all targets
+	Tag       bool              `json:"tag,omitempty"`       // names the commit after the version before it is deployed
 	Timeout   time.Duration     `json:"timeout,omitempty"`   // of the deployment; 0: DefaultTimeout
 	Estimate  time.Duration     `json:"estimate,omitempty"`  // how long the deployment takes as a rule
 	Retries   int               `json:"retries,omitempty"`   // automatic new attempts after a recorded failure
@@ -150,8 +161,10 @@ type Environment struct {
 	Limit     int       `json:"limit,omitempty"`
 	OnFailure OnFailure `json:"onFailure,omitempty"`
 	// AutoRollback starts a rollback without asking, except past irreversible steps.
-	AutoRollback bool     `json:"autoRollback,omitempty"`
-	Channels     []string `json:"channels,omitempty"` // where releases are announced
+	AutoRollback bool `json:"autoRollback,omitempty"`
+	// OnlyRegistered refuses versions of which no build is registered that passed.
+	OnlyRegistered bool     `json:"onlyRegistered,omitempty"`
+	Channels       []string `json:"channels,omitempty"` // where releases are announced
 	// OwnersMay are the verbs that owners have for their own modules here;
 	// nil means DefaultOwnerVerbs.
 	OwnersMay []Verb `json:"ownersMay,omitempty"`

@@ -76,6 +76,7 @@ func DecideStart(book *Book, env *EnvironmentState, p *Policy, cmd Command, now 
 		reason = cmd.Reason
 	}
 	request := book.Request
+	request.Rule = cmd.Rule
 	return Decision{Run: []Event{{
 		Type: EventCreated, Time: now, By: cmd.By, Via: cmd.Via, Cause: cmd.Cause,
 		Environment: book.Environment, Digest: book.Digest, Request: &request, Reason: reason,

@@ -8,6 +8,10 @@ type Request struct {
 	Modules     []ModuleRef `json:"modules,omitempty"`
 	All         bool        `json:"all,omitempty"` // every module whose version is not live already
 	Reason      string      `json:"reason,omitempty"`
+	// Rule names what asked for it where that was no person by themselves: a rule or a train.
+	Rule string `json:"rule,omitempty"`
+	// NotBefore is when it may begin at the earliest; people are asked before that. Zero: at once.
+	NotBefore time.Time `json:"notBefore,omitzero"`
 }
 
 // ModuleRef names a module and, unless it is to be found out, a version.
@@ -48,15 +52,35 @@ type Facts struct {
 	Freezes  []Freeze     `json:"freezes,omitempty"`
 	Locks    []Lock       `json:"locks,omitempty"`
 	Builds   []BuildState `json:"builds,omitempty"`
+	// Newest are, by module, the newest builds that passed, of modules that the request names
+	// without a version.
+	Newest []BuildState `json:"newest,omitempty"`
 }
 
-// BuildState is what the forge knows of a module's version.
+// States of a build.
+const (
+	BuildPassed  = "passed"
+	BuildFailed  = "failed"
+	BuildRunning = "running"
+	BuildMissing = "missing" // there is no such build
+)
+
+// BuildState is a build of a module's version, as the forge knows it or as it was
+// registered. Fields that nobody knows are empty.
 type BuildState struct {
-	Module  string `json:"module"`
-	Version string `json:"version"`
-	State   string `json:"state"`            // passed, failed, running, missing
-	Config  string `json:"config,omitempty"` // digest of the configuration this version carries
-	Link    string `json:"link,omitempty"`
+	Module   string    `json:"module"`
+	Version  string    `json:"version"`
+	State    string    `json:"state"`            // BuildPassed and so on
+	Config   string    `json:"config,omitempty"` // digest of the configuration this version carries
+	Link     string    `json:"link,omitempty"`
+	Commit   string    `json:"commit,omitempty"` // full hash
+	Ref      string    `json:"ref,omitempty"`    // branch or tag that it was built from
+	At       time.Time `json:"at,omitzero"`      // when it was done
+	Image    string    `json:"image,omitempty"`  // name of its image, without tag and digest
+	Digest   string    `json:"digest,omitempty"` // of the image: sha256:…
+	Checksum string    `json:"checksum,omitempty"`
+	Tests    string    `json:"tests,omitempty"`    // result in words: "212 passed, 1 skipped"
+	Coverage float64   `json:"coverage,omitempty"` // percent; 0: not measured
 }
 
 // Freeze stops releases of a module, or of a whole environment.
@@ -115,6 +139,8 @@ type PlannedModule struct {
 	Owners  []string      `json:"owners,omitempty"`
 	Wave    int           `json:"wave"` // from 1
 	Needs   []PlannedNeed `json:"needs"`
+	// Changes are what is new in it; nil: nobody was asked. No digest covers them.
+	Changes *Changes `json:"changes,omitempty"`
 }
 
 // From is the version that a target had when the playbook was compiled.
@@ -149,6 +175,7 @@ const (
 	StepLock      StepKind = "lock"      // takes every place at once, or waits in the queue
 	StepPreflight StepKind = "preflight" // collects the facts again, under the locks
 	StepGather    StepKind = "gather"    // does nothing; many edges meet here
+	StepTag       StepKind = "tag"       // names the commit in the forge after the version
 	StepMigrate   StepKind = "migrate"
 	StepDeploy    StepKind = "deploy"
 	StepCanary    StepKind = "canary"  // the new version gets a share
@@ -166,7 +193,7 @@ const (
 // so that they need an approval, a lock and a place below the limit.
 func (k StepKind) HasEffect() bool {
 	switch k {
-	case StepMigrate, StepDeploy, StepCanary, StepPromote, StepTest, StepPublish, StepRollback, StepRemove:
+	case StepTag, StepMigrate, StepDeploy, StepCanary, StepPromote, StepTest, StepPublish, StepRollback, StepRemove:
 		return true
 	}
 	return false

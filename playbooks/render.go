@@ -271,6 +271,18 @@ func (m *PlannedModule) Move() string {
 	return planList(parts, 3, "and") + " → " + to
 }
 
+// Replaces is the version that a module takes the place of; empty: it is new everywhere, or
+// that is not known. Targets with different versions are told one after the other.
+func (m *PlannedModule) Replaces() string {
+	var versions []string
+	for _, f := range m.From {
+		if f.Version != "" && !slices.Contains(versions, f.Version) {
+			versions = append(versions, f.Version)
+		}
+	}
+	return strings.Join(versions, ", ")
+}
+
 // pad fills up to width characters.
 func pad(s string, width int) string {
 	if n := utf8.RuneCountInString(s); n < width {

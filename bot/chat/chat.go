@@ -50,6 +50,10 @@ type Card struct {
 	Sections []Section
 	Actions  []Action
 	Footer   string
+	// Lasting names what the card keeps saying at its place: "plan/staging". A chat that is a
+	// page, such as a merge request, keeps one message for each name there and updates it; others
+	// take no notice. Empty: it is said once.
+	Lasting string
 }
 
 // Tone colours a card.

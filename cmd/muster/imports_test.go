@@ -38,10 +38,15 @@ var importRules = []importRule{
 
 	// The bot knows the engine and ports, never who is behind them.
 	{"bot/chat", nil, nil},
+	{"bot/events", nil, nil},
+	{"bot/intake", []string{"bot", "bot/builds", "bot/chat", "bot/events", "playbooks", "playbooks/steps", "store"}, []string{"store/...", "integrations/local", "playbooks/engine"}},
+	{"bot/builds", []string{"playbooks", "playbooks/steps", "store", "golang.org/x/mod/..."}, []string{"store/..."}},
+	{"bot/trains", []string{"bot", "bot/chat", "playbooks", "playbooks/steps", "store", "github.com/robfig/cron/v3"}, []string{"store/...", "integrations/local", "playbooks/engine"}},
 	{"bot/web", []string{"bot", "bot/chat", "playbooks", "playbooks/engine", "store", "github.com/prometheus/client_golang/..."}, []string{"playbooks/...", "store/..."}},
 	{"bot", []string{"bot/chat", "playbooks", "playbooks/engine", "playbooks/steps", "store", "github.com/agext/levenshtein", "golang.org/x/sync/errgroup"}, []string{"store/...", "integrations/local", "integrations/slack/...", "configs"}},
 
-	{"configs", []string{"playbooks", "github.com/goccy/go-yaml/...", "github.com/agext/levenshtein", "github.com/Masterminds/semver/v3"}, nil},
+	{"configs/discover", []string{"configs", "playbooks", "github.com/goccy/go-yaml/...", "golang.org/x/mod/...", "golang.org/x/sync/errgroup"}, nil},
+	{"configs", []string{"playbooks", "github.com/robfig/cron/v3", "github.com/goccy/go-yaml/...", "github.com/agext/levenshtein", "github.com/Masterminds/semver/v3"}, nil},
 
 	// An adapter sees ports and plain types, and alone its vendor's SDK. Adapters
 	// never import each other: a new one gets a rule of its own here.
@@ -52,6 +57,18 @@ var importRules = []importRule{
 		"bot/chat", "playbooks", "integrations/slack/blocks",
 		"github.com/slack-go/slack/...", "github.com/gorilla/websocket", "golang.org/x/sync/...",
 	}, []string{"integrations/slack/..."}},
+	{"integrations/gitlab/gitlabfake", nil, []string{"gitlab.com/gitlab-org/api/client-go/v2/..."}},
+	{"integrations/gitlab", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "gitlab.com/gitlab-org/api/client-go/v2/...", "golang.org/x/mod/...", "golang.org/x/sync/..."}, []string{"integrations/gitlab/..."}},
+	{"cmd/gitlabfake", []string{"integrations/gitlab/gitlabfake"}, nil},
+	{"integrations/jira/jirafake/openapicheck", []string{"github.com/getkin/kin-openapi/..."}, nil},
+	{"integrations/jira/jirafake", nil, []string{"github.com/andygrunwald/go-jira", "integrations/jira/jirafake/..."}},
+	{"integrations/jira", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "github.com/andygrunwald/go-jira", "golang.org/x/sync/..."}, []string{"integrations/jira/..."}},
+	{"cmd/jirafake", []string{"integrations/jira/jirafake"}, nil},
+	{"integrations/pagerduty/pagerdutyfake", nil, nil},
+	{"integrations/pagerduty", []string{"playbooks", "playbooks/steps", "github.com/PagerDuty/go-pagerduty"}, []string{"integrations/pagerduty/..."}},
+	{"cmd/pagerdutyfake", []string{"integrations/pagerduty/pagerdutyfake"}, nil},
+	{"integrations/alertmanager", []string{"bot/events"}, nil},
+	{"integrations/registry", []string{"playbooks", "playbooks/steps", "github.com/google/go-containerregistry/..."}, nil},
 	{"cmd/slackfake", []string{"integrations/slack/slackfake"}, nil},
 
 	// The only place that sees concrete types.

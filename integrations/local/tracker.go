@@ -84,7 +84,7 @@ func (t *Tracker) change(e Entry) error {
 
 // Find implements steps.Tracker. Of several issues with the mark it finds the
 // oldest.
-func (t *Tracker) Find(ctx context.Context, run string) (string, bool, error) {
+func (t *Tracker) Find(ctx context.Context, run string, _ time.Time) (string, bool, error) {
 	key, err := call(ctx, t.wire, Call{System: "tracker", Method: "Find", Key: run}, func() (string, error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()

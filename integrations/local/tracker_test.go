@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/muster-release/muster/integrations/local"
 	"github.com/muster-release/muster/playbooks/steps"
@@ -10,7 +11,7 @@ import (
 func TestTracker(t *testing.T) {
 	w := open(t, "", local.Options{})
 	ctx := t.Context()
-	if key, found, err := w.Tracker.Find(ctx, "r1"); found || err != nil || key != "" {
+	if key, found, err := w.Tracker.Find(ctx, "r1", time.Time{}); found || err != nil || key != "" {
 		t.Errorf("Find says %q, %v, %v in an empty tracker", key, found, err)
 	}
 	fields := map[string]string{"fixVersion": "v2"}
@@ -20,7 +21,7 @@ func TestTracker(t *testing.T) {
 		t.Errorf("issues are %q and %q, want two", first, second)
 	}
 	fields["fixVersion"] = "v3" // what the caller does later is not the tracker's
-	if key, found, err := w.Tracker.Find(ctx, "r1"); key != first || !found || err != nil {
+	if key, found, err := w.Tracker.Find(ctx, "r1", time.Time{}); key != first || !found || err != nil {
 		t.Errorf("Find says %q, %v, %v; want the first", key, found, err)
 	}
 

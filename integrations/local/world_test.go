@@ -208,7 +208,7 @@ func everyCall(ctx context.Context, w *local.World) {
 	w.Forge.Versions(ctx, "cart", 0)
 	w.Forge.Check(ctx, steps.GateQuery{Gate: playbooks.Gate{Kind: "pipeline"}, Module: "cart", Version: "v2"})
 	w.Tracker.Create(ctx, steps.Issue{Run: "r1"})
-	w.Tracker.Find(ctx, "r1")
+	w.Tracker.Find(ctx, "r1", time.Time{})
 	w.Tracker.Update(ctx, "REL-1", steps.Issue{Run: "r1", Title: "x"})
 	w.Tracker.Comment(ctx, "REL-1", steps.Comment{Marker: "r1/1"})
 	w.Tracker.Commented(ctx, "REL-1", "r1/1")
