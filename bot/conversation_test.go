@@ -186,7 +186,7 @@ func (r *room) start() {
 	}
 	ports := steps.Ports{
 		Deployers: map[string]steps.Deployer{"": r.world.Cluster},
-		Jobs:      r.world.Forge,
+		Jobs:      map[string]steps.Runner{"": r.world.Forge},
 		Notify:    bot.NewNotifier(poster, logs, func(string) []string { return []string{mainChannel} }),
 		Catalog:   func() *playbooks.Catalog { return r.engine.Policy().Catalog() },
 	}

@@ -56,7 +56,7 @@ func (c *call) scope() (scope, error) {
 			}
 			s.environment = env.Name
 		case c.command.name == "freeze" && (c.args.take("until") || c.args.take("for")):
-			until, err := c.moment()
+			until, err := c.moment("Until when?")
 			if err != nil {
 				return s, err
 			}
@@ -69,18 +69,6 @@ func (c *call) scope() (scope, error) {
 }
 
 // moment reads a time, which is one word or two.
-func (c *call) moment() (time.Time, error) {
-	var words []string
-	for len(words) < 2 && !c.args.empty() && !c.args.peek().is("in") {
-		words = append(words, c.args.next().text)
-	}
-	t, err := moment(words, c.now)
-	if err != nil {
-		return t, c.misused("Until when? %s.", sentence(err.Error()))
-	}
-	return t, nil
-}
-
 func (c *call) freeze(ctx context.Context) (chat.Card, error) {
 	s, err := c.scope()
 	if err != nil {

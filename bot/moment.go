@@ -13,7 +13,7 @@ var momentExamples = []string{"2h", "18:00", "tomorrow 9:00", "monday 9:00", "20
 
 // moment reads a point in time to come: a duration (2h, 3d), a time of day
 // (18:00: the next one), today, tomorrow, a day of the week or a date, each with a time of
-// day or without, which means its beginning. Times are those of now's zone.
+// day or without, which means its beginning; or all of it as RFC 3339 has it. Times are those of now's zone.
 func moment(words []string, now time.Time) (time.Time, error) {
 	wrong := fmt.Errorf("%q is no time that I understand", strings.Join(words, " "))
 	if len(words) == 0 || len(words) > 2 {
@@ -26,6 +26,9 @@ func moment(words []string, now time.Time) (time.Time, error) {
 		}
 		if clock, ok := timeOfDay(first); ok {
 			return nextOf(now, onDay(now, 0, clock), 1), nil
+		}
+		if exact, err := time.Parse(time.RFC3339, words[0]); err == nil {
+			return exact, nil
 		}
 	}
 	clock := 0 * time.Second
@@ -70,6 +73,19 @@ func nextOf(now, t time.Time, days int) time.Time {
 // maxDuration keeps a slip of the finger from freezing for longer than anybody
 // remembers.
 const maxDuration = 366 * 24 * time.Hour
+
+// moment reads a TIME of a line; asks is the question that a wrong one is answered with.
+func (c *call) moment(asks string) (time.Time, error) {
+	var words []string
+	for len(words) < 2 && !c.args.empty() && !c.args.peek().is("in") {
+		words = append(words, c.args.next().text)
+	}
+	t, err := moment(words, c.now)
+	if err != nil {
+		return t, c.misused("%s %s.", asks, sentence(err.Error()))
+	}
+	return t, nil
+}
 
 func duration(s string) (time.Duration, bool) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {

@@ -15,19 +15,19 @@ func planCommands() []command {
 	return []command{{
 		name: "plan", verb: playbooks.VerbView,
 		does:     "show what a release would do; nothing is touched",
-		usage:    []string{"plan MODULE[@VERSION]… to ENV [because REASON]", "plan all to ENV [because REASON]", "plan DIGEST"},
+		usage:    []string{"plan MODULE[@VERSION]… to ENV [at TIME] [because REASON]", "plan all to ENV [at TIME] [because REASON]", "plan DIGEST"},
 		examples: []string{"plan cart@v1.4.0 redis to production", "plan all to staging", "plan 4f2a91c0"},
 		run:      (*call).plan,
 	}, {
 		name: "release", also: []string{"deploy"}, verb: playbooks.VerbRelease,
 		does:     "start a release: a plan that was shown, or plan and start in one go",
-		usage:    []string{"release DIGEST", "release MODULE[@VERSION]…|all to ENV", "release … override because REASON"},
-		examples: []string{"release 4f2a91c0", "release cart to production", "release cart to production override because the fix for incident 12"},
+		usage:    []string{"release DIGEST", "release MODULE[@VERSION]…|all to ENV [at TIME]", "release … override because REASON"},
+		examples: []string{"release 4f2a91c0", "release cart to production", "release cart to production at 18:00", "release cart to production override because the fix for incident 12"},
 		run:      (*call).release,
 	}}
 }
 
-// request reads what is to be released: MODULE[@VERSION]…|all to ENV.
+// request reads what is to be released: MODULE[@VERSION]…|all to ENV [at TIME].
 func (c *call) request() (playbooks.Request, error) {
 	var request playbooks.Request
 	words, found := c.args.until("to")
@@ -37,6 +37,14 @@ func (c *call) request() (playbooks.Request, error) {
 	env, err := c.environment(c.args.next())
 	if err != nil {
 		return request, err
+	}
+	if c.args.take("at") {
+		if request.NotBefore, err = c.moment("When does it leave?"); err != nil {
+			return request, err
+		}
+		if !request.NotBefore.After(c.now) {
+			return request, c.misused("That is over already: say a time to come, or none to begin at once.")
+		}
 	}
 	if err := c.noMore(); err != nil {
 		return request, err
@@ -124,6 +132,9 @@ func (c *call) planCard(pb *playbooks.Playbook) chat.Card {
 	digest := pb.Digest.Short()
 	card := chat.Card{Text: fmt.Sprintf("Plan %s: %s to %s, %s, %s. Nothing is touched yet.", digest,
 		countOf(len(pb.Modules), "module"), pb.Environment, countOf(len(pb.Waves), "wave"), countOf(len(pb.Steps), "step"))}
+	if at := pb.Request.NotBefore; !at.IsZero() {
+		card.Sections = append(card.Sections, chat.Section{Text: fmt.Sprintf("It leaves at %s, not earlier. People are asked at once.", at.In(c.now.Location()).Format("Mon 2 Jan 15:04 MST"))})
+	}
 	byName := make(map[string]*playbooks.PlannedModule, len(pb.Modules))
 	for i := range pb.Modules {
 		byName[pb.Modules[i].Name] = &pb.Modules[i]

@@ -93,7 +93,7 @@ func (n *newsroom) open() error {
 	policy := playbooks.NewPolicy(n.catalog)
 	ports := steps.Ports{
 		Deployers: map[string]steps.Deployer{"": n.world.Cluster},
-		Jobs:      n.world.Forge,
+		Jobs:      map[string]steps.Runner{"": n.world.Forge},
 		Notify:    bot.NewNotifier(n.world.Chat, logs, func(string) []string { return []string{"fallback"} }),
 		Catalog:   func() *playbooks.Catalog { return n.catalog },
 	}

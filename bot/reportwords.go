@@ -125,7 +125,12 @@ func stepWords(s *playbooks.Step) string {
 	case playbooks.StepNotify:
 		return "announcement"
 	case playbooks.StepGate:
+		if s.Module == "" {
+			return "departure"
+		}
 		return "gate " + s.Params[playbooks.ParamGate] + " of " + module
+	case playbooks.StepTag:
+		return "tag " + module + " " + s.Version
 	case playbooks.StepMigrate:
 		return "migrate " + module
 	case playbooks.StepDeploy:

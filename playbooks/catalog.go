@@ -162,7 +162,8 @@ type Environment struct {
 	OnFailure OnFailure `json:"onFailure,omitempty"`
 	// AutoRollback starts a rollback without asking, except past irreversible steps.
 	AutoRollback bool `json:"autoRollback,omitempty"`
-	// OnlyRegistered refuses versions of which no build is registered that passed.
+	// OnlyRegistered refuses versions, of modules with a Source, of which no build is registered
+	// that passed.
 	OnlyRegistered bool     `json:"onlyRegistered,omitempty"`
 	Channels       []string `json:"channels,omitempty"` // where releases are announced
 	// OwnersMay are the verbs that owners have for their own modules here;

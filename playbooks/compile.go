@@ -12,7 +12,16 @@ import (
 // the catalog lists its modules. The error is a *PlanError that lists everything
 // that is wrong.
 func Compile(c *Catalog, req Request, facts Facts) (*Playbook, error) {
-	p := &planner{catalog: c, request: req, facts: &facts, graph: newPlanGraph(c), refused: make(map[int32]bool)}
+	p := &planner{catalog: c, request: req, facts: &facts, graph: newPlanGraph(c), refused: make(map[int32]bool), builds: make(map[ModuleRef]*BuildState, len(facts.Builds)), newest: make(map[string]*BuildState, len(facts.Newest))}
+	for i := range facts.Builds {
+		b := &facts.Builds[i]
+		p.builds[ModuleRef{b.Module, b.Version}] = b
+	}
+	for i := range facts.Newest {
+		if b := &facts.Newest[i]; b.State == BuildPassed {
+			p.newest[b.Module] = b
+		}
+	}
 	p.findEnvironment()
 	p.choose()
 	p.checkNames()
@@ -43,6 +52,8 @@ type planner struct {
 	live        *planLive    // there; nil without an environment
 	before      *planLive    // in the environment before; nil: there is none
 
+	builds   map[ModuleRef]*BuildState
+	newest   map[string]*BuildState // by module
 	release  []planModule
 	at       []int32 // by graph number: index into release, or -1
 	skipped  []Skipped
@@ -60,6 +71,7 @@ type planModule struct {
 	id       int32 // in the graph
 	version  string
 	source   string
+	build    *BuildState // nil: nothing is known of it
 	delivery Delivery
 	targets  []int32 // numbers of the environment's targets, rising
 	unit     int32
@@ -138,7 +150,7 @@ func (p *planner) choose() {
 	p.release = make([]planModule, 0, n)
 	for i, m := range p.graph.mods {
 		if in[i] {
-			p.chooseModule(planModule{Module: m, id: int32(i), version: asked[i], source: "asked for"})
+			p.chooseModule(planModule{Module: m, id: int32(i), version: asked[i], source: sourceAsked})
 		}
 	}
 	switch {
@@ -150,6 +162,9 @@ func (p *planner) choose() {
 	}
 	p.useTargets()
 }
+
+// sourceAsked says that a version is the one that was asked for.
+const sourceAsked = "asked for"
 
 func (p *planner) chooseModule(m planModule) {
 	optional := p.request.All && m.version == ""
@@ -190,8 +205,61 @@ func (p *planner) chooseModule(m planModule) {
 		p.skip(m.Name, "unchanged", m.version+" is live already")
 		return
 	}
+	m.build = p.builds[ModuleRef{m.Name, m.version}]
+	p.checkBuild(&m)
 	p.at[m.id] = int32(len(p.release))
 	p.release = append(p.release, m)
+}
+
+// checkBuild refuses a version that has no build it could be promoted with. Offline
+// nothing is known of builds, and the plan that is made when it is released says so.
+func (p *planner) checkBuild(m *planModule) {
+	state := BuildMissing
+	if m.build != nil {
+		state = cmp.Or(m.build.State, BuildMissing)
+	}
+	if p.environment == nil || p.facts.At.IsZero() {
+		return
+	}
+	var lacking []string
+	for _, has := range [...]struct{ placeholder, value string }{{"{commit}", m.build.commit()}, {"{digest}", m.build.digest()}} {
+		if has.value == "" && strings.Contains(m.delivery.Artifact, has.placeholder) {
+			lacking = append(lacking, has.placeholder)
+		}
+	}
+	switch {
+	case p.environment.OnlyRegistered && m.Source != "" && state != BuildPassed:
+		p.problem("unregistered", m.Name, fmt.Sprintf("only builds that are registered and have passed go to %s; that of %s %s is %s", p.environment.Name, m.Name, m.version, state),
+			p.offerNewest(m.Name, m.version)...)
+		p.refused[m.id] = true
+	case len(lacking) > 0:
+		p.problem("unregistered", m.Name, fmt.Sprintf("the artifact of %s wants %s, and no build of %s is registered that says it", m.Name, planList(lacking, 2, "and"), m.version),
+			p.offerNewest(m.Name, m.version)...)
+		p.refused[m.id] = true
+	}
+}
+
+// offerNewest offers the newest build of a module that passed, unless that is version.
+func (p *planner) offerNewest(module, version string) []string {
+	if b := p.newest[module]; b != nil && b.Version != version {
+		return []string{b.Module + "@" + b.Version}
+	}
+	return nil
+}
+
+// commit is what the build was made of; empty: not known, as of no build.
+func (b *BuildState) commit() string {
+	if b == nil {
+		return ""
+	}
+	return b.Commit
+}
+
+func (b *BuildState) digest() string {
+	if b == nil {
+		return ""
+	}
+	return b.Digest
 }
 
 func (p *planner) skip(module, cause, detail string) {

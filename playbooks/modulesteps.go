@@ -15,13 +15,13 @@ func (s *planSteps) module(r, target, group, gathered int32) (verify int32) {
 	at := m.Name + s.suffix(target)
 	step := Step{
 		Module: m.Name, Target: s.live.targets[target], Version: m.version, From: s.live.version(m.id, target),
-		Artifact: strings.ReplaceAll(d.Artifact, "{version}", m.version), Deployer: d.Deployer,
+		Artifact: m.artifact(), Deployer: d.Deployer,
 	}
 	timeout := d.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	before := int32(-1)
+	before, why := int32(-1), ""
 	add := func(next Step, why string) {
 		if next.Kind.HasEffect() && s.approve >= 0 {
 			next.ApprovedBy = stepApprove
@@ -35,10 +35,16 @@ func (s *planSteps) module(r, target, group, gathered int32) (verify int32) {
 		before = i
 	}
 
+	if d.Tag && target == m.targets[0] && !isPseudoVersion(m.version) {
+		add(Step{ID: "tag:" + m.Name, Kind: StepTag, Module: m.Name, Version: m.version, Params: m.built(nil), Timeout: DefaultTimeout,
+			Reason: "names the commit of " + m.Name + " " + m.TagPrefix + m.version + " in the forge"}, "")
+		why = "what is deployed is what has the name"
+	}
 	if d.Migration != nil {
 		next := s.job(step, StepMigrate, d.Migration)
 		next.ID, next.Reason = "migrate:"+at, "changes the data of "+m.Name+" so that "+m.version+" can work with it"
-		add(next, "")
+		add(next, why)
+		why = "the data has to be ready"
 	}
 	step.Irreversible = m.Irreversible
 	step.Timeout, step.Retries = timeout, d.Retries
@@ -47,8 +53,7 @@ func (s *planSteps) module(r, target, group, gathered int32) (verify int32) {
 		stages = nil
 	}
 	step.Estimate = d.Estimate / time.Duration(len(stages)+1)
-	params := s.params(d)
-	why := "the data has to be ready"
+	params := s.params(m)
 	for k, stage := range stages {
 		share := s.unique(strconv.Itoa(stage.Share), k, func(j int) string { return strconv.Itoa(stages[j].Share) })
 		next := step
@@ -127,7 +132,7 @@ func (s *planSteps) begin(r, target, group, gathered int32) {
 func (s *planSteps) publication(r, done int32) {
 	m := &s.release[r]
 	step := s.job(Step{Module: m.Name, Version: m.version, Deployer: m.delivery.Deployer,
-		Artifact: strings.ReplaceAll(m.delivery.Artifact, "{version}", m.version)}, StepPublish, m.delivery.Publish)
+		Artifact: m.artifact()}, StepPublish, m.delivery.Publish)
 	step.ID = "publish:" + m.Name
 	step.Reason = "makes " + m.version + " of " + m.Name + " available to others, once it is live everywhere"
 	if s.early[r] {
@@ -155,6 +160,7 @@ func (s *planSteps) job(step Step, kind StepKind, j *Job) Step {
 	if j.Name != "" {
 		step.Params = withParam(j.Params, ParamJob, j.Name)
 	}
+	step.Params = s.release[s.at[s.graph.ids[step.Module]]].built(step.Params)
 	return step
 }
 
@@ -169,18 +175,46 @@ func jobID(kind, name string) string {
 
 // params are the deployer's parameters with the strategy. Modules without any
 // of their own share one map, for a playbook never changes.
-func (s *planSteps) params(d *Delivery) map[string]string {
+func (s *planSteps) params(m *planModule) map[string]string {
+	d := &m.delivery
 	kind := d.Strategy.Kind
 	if kind == "" {
 		kind = Rolling
 	}
-	if len(d.Params) > 0 {
-		return withParam(d.Params, ParamStrategy, string(kind))
+	if len(d.Params) > 0 || m.build.commit() != "" || m.build.digest() != "" {
+		return m.built(withParam(d.Params, ParamStrategy, string(kind)))
 	}
 	if s.strategies[kind] == nil {
 		s.strategies[kind] = map[string]string{ParamStrategy: string(kind)}
 	}
 	return s.strategies[kind]
+}
+
+// built adds to params what the build of the version says it was made of, so that an approval
+// covers that, too.
+func (m *planModule) built(params map[string]string) map[string]string {
+	if commit := m.build.commit(); commit != "" {
+		params = withParam(params, ParamCommit, commit)
+	}
+	if digest := m.build.digest(); digest != "" {
+		params = withParam(params, ParamDigest, digest)
+	}
+	return params
+}
+
+// artifact is what is delivered, with its version filled in, and what its build says.
+func (m *planModule) artifact() string {
+	if !strings.Contains(m.delivery.Artifact, "{") {
+		return m.delivery.Artifact
+	}
+	fill := []string{"{version}", m.version}
+	if commit := m.build.commit(); commit != "" {
+		fill = append(fill, "{commit}", commit)
+	}
+	if digest := m.build.digest(); digest != "" {
+		fill = append(fill, "{digest}", digest)
+	}
+	return strings.NewReplacer(fill...).Replace(m.delivery.Artifact)
 }
 
 // planText writes reasons one after another into large pieces of memory: a

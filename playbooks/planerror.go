@@ -16,7 +16,7 @@ type Problem struct {
 	// Code tells problems apart for programs: unknown-environment,
 	// unknown-module, unknown-need, duplicate-module, two-versions, no-version,
 	// ambiguous-version, not-delivered, missing-prerequisite, constraint, cycle,
-	// nothing-to-release, ambiguous-name.
+	// nothing-to-release, ambiguous-name, unregistered.
 	Code    string `json:"code"`
 	Module  string `json:"module,omitempty"`
 	Message string `json:"message"`

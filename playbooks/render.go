@@ -56,6 +56,9 @@ func (t *textPlan) header() {
 	if len(pb.Waves) > 1 {
 		fmt.Fprintf(t, ", in %d waves", len(pb.Waves))
 	}
+	if at := pb.Request.NotBefore; !at.IsZero() && pb.RollbackOf == nil {
+		fmt.Fprintf(t, ", not before %s", at.UTC().Format("Mon 2 Jan 15:04 MST"))
+	}
 	facts := []string{"playbook " + pb.Digest.Short(), planCount(len(pb.Steps), "step")}
 	if len(pb.Targets) > 0 {
 		facts = append(facts, strings.Join(pb.Targets, ", then "))
@@ -101,6 +104,8 @@ func (t *textPlan) collectNotes() {
 				text += " " + planDuration(s.Bake)
 			}
 			note(s, text)
+		case StepTag:
+			note(s, "tag")
 		case StepMigrate:
 			note(s, "migration"+final)
 		case StepBake:

@@ -160,11 +160,11 @@ func (u *undoing) steps(first []Edge, asks bool) []Step {
 			add(Step{
 				ID: back.head, Kind: verb, Module: s.Module, Target: s.Target, Reason: reason,
 				Needs: slices.Clone(first), From: back.from, Version: back.to, Deployer: back.step.Deployer,
-				Params: withoutShare(back.step.Params), ApprovedBy: approvedBy, Timeout: back.step.Timeout, Estimate: back.step.Estimate,
+				Params: backParams(back.step.Params), ApprovedBy: approvedBy, Timeout: back.step.Timeout, Estimate: back.step.Estimate,
 			})
 			add(Step{
 				ID: back.tail, Kind: StepVerify, Module: s.Module, Target: s.Target, Version: back.to,
-				Reason: "what runs there must be what ran before", Deployer: back.step.Deployer, Params: withoutShare(back.step.Params),
+				Reason: "what runs there must be what ran before", Deployer: back.step.Deployer, Params: backParams(back.step.Params),
 				Needs:   []Edge{{Step: back.head, Reason: "first it goes back, then it is looked at"}},
 				Timeout: DefaultTimeout,
 			})
@@ -286,15 +286,14 @@ func (u *undoing) describe() {
 	}
 }
 
-// withoutShare returns a step's parameters without the share of a canary: what
-// goes back goes back whole.
-func withoutShare(params map[string]string) map[string]string {
-	if params[ParamShare] == "" {
-		return params
+// backParams returns a step's parameters for the way back: without the share of a canary, for
+// what goes back goes back whole, and without what the version that leaves was made of.
+func backParams(params map[string]string) map[string]string {
+	back := maps.Clone(params)
+	for _, forward := range [...]string{ParamShare, ParamCommit, ParamDigest} {
+		delete(back, forward)
 	}
-	whole := maps.Clone(params)
-	delete(whole, ParamShare)
-	return whole
+	return back
 }
 
 func orNone(version string) string {

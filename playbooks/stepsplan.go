@@ -17,6 +17,10 @@ const (
 	ParamGate     = "gate"     // of gate steps: the gate's kind
 	ParamJob      = "job"      // of migrate, test and publish steps: the job's name
 	ParamChannels = "channels" // of the notify step: where to, separated by commas
+	ParamCommit   = "commit"   // of steps about a version whose build says it: full hash
+	ParamDigest   = "digest"   // likewise: of its image, sha256:…
+	ParamUntil    = "until"    // of the departure: when, RFC 3339
+	ParamWith     = "with"     // of migrate, test and publish steps: what runs the job; none: the default
 )
 
 // The steps that a playbook has once.
@@ -25,7 +29,11 @@ const (
 	stepLock      = "lock"
 	stepPreflight = "preflight"
 	stepNotify    = "notify"
+	stepDeparture = "gate:departure"
 )
+
+// GateDeparture is the kind of the gate that opens at a time: see Request.NotBefore.
+const GateDeparture = "departure"
 
 // planSteps writes down the steps of a playbook, each after all that it needs.
 //
@@ -81,6 +89,9 @@ func newPlanSteps(p *planner, approvals []Approval) *planSteps {
 		}
 		steps += len(d.Gates) + own*len(m.targets)
 		edges += 2*len(d.Gates) + (own+3+len(d.Tests)+len(m.needs))*len(m.targets)
+		if d.Tag {
+			steps, edges = steps+1, edges+1
+		}
 		if d.Publish != nil {
 			steps, edges = steps+1, edges+1+len(d.Tests)
 		}
@@ -159,7 +170,7 @@ func (s *planSteps) people() {
 			g := &m.delivery.Gates[k]
 			step := Step{
 				ID: "gate:" + s.unique(g.Kind, k, func(j int) string { return m.delivery.Gates[j].Kind }) + ":" + m.Name, Kind: StepGate,
-				Module: m.Name, Version: m.version, Params: withParam(g.Params, ParamGate, g.Kind), Bake: g.Soak,
+				Module: m.Name, Version: m.version, Params: m.built(withParam(g.Params, ParamGate, g.Kind)), Bake: g.Soak,
 				Reason: fmt.Sprintf("%s goes to %s only when its gate %s passes", m.Name, env.Name, g.Kind),
 			}
 			if g.Kind == "soak" {
@@ -172,6 +183,11 @@ func (s *planSteps) people() {
 			s.step(step)
 		}
 		s.gates[i][1] = int32(len(s.steps))
+	}
+	if at := s.request.NotBefore; !at.IsZero() {
+		at = at.UTC()
+		s.step(Step{ID: stepDeparture, Kind: StepGate, Params: map[string]string{ParamGate: GateDeparture, ParamUntil: at.Format(time.RFC3339)},
+			Reason: "leaves at " + at.Format("15:04 MST on Mon 2 Jan") + ", not earlier"})
 	}
 	waits := int32(len(s.steps))
 	places := 0

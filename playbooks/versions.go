@@ -1,6 +1,7 @@
 package playbooks
 
 import (
+	"regexp"
 	"slices"
 
 	"github.com/Masterminds/semver/v3"
@@ -84,7 +85,8 @@ func (l *planLive) delivered(d *Delivery) []int32 {
 }
 
 // findVersion chooses the version of a module that was named without one: what
-// is live in the environment before, or else the catalog's. Several candidates
+// is live in the environment before, or else the catalog's, or else the newest build that
+// passed. Several candidates
 // mean that it cannot choose.
 func (p *planner) findVersion(id int32) (version, source string, candidates []string) {
 	if p.before != nil && p.before.known {
@@ -97,8 +99,20 @@ func (p *planner) findVersion(id int32) (version, source string, candidates []st
 			return "", "", found
 		}
 	}
-	return p.graph.mods[id].Version, "catalog", nil
+	if version := p.graph.mods[id].Version; version != "" {
+		return version, "catalog", nil
+	}
+	if b := p.newest[p.graph.name(id)]; b != nil {
+		return b.Version, "newest build", nil
+	}
+	return "", "catalog", nil
 }
+
+// pseudoVersion is how a version ends that is named after a commit: the time of the commit and
+// the beginning of its hash, see https://go.dev/ref/mod#pseudo-versions.
+var pseudoVersion = regexp.MustCompile(`[.-]\d{14}-[0-9a-f]{12}$`)
+
+func isPseudoVersion(version string) bool { return pseudoVersion.MatchString(version) }
 
 // planAt writes module@version for each version.
 func planAt(module string, versions []string) []string {

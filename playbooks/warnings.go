@@ -20,7 +20,7 @@ func (w *planWarnings) add(code, module, message string) {
 // warningOrder is the order in which warnings are shown: what may stop or hurt
 // the release first.
 var warningOrder = [...]string{
-	"no-approvals", "frozen", "locked", "irreversible", "build", "constraint", "downgrade", "unhealthy", "drift",
+	"no-approvals", "frozen", "locked", "irreversible", "build", "untagged", "constraint", "downgrade", "unhealthy", "drift",
 	"config-changed", "unchanged", "unknown-live", "impact",
 }
 
@@ -29,15 +29,10 @@ func (p *planner) warn() []Warning {
 	p.warnApprovals()
 	p.warnFreezes()
 	p.warnLocks()
-	builds := make(map[ModuleRef]*BuildState, len(p.facts.Builds))
-	for i := range p.facts.Builds {
-		b := &p.facts.Builds[i]
-		builds[ModuleRef{b.Module, b.Version}] = b
-	}
 	released := p.index(p.live, p.facts.Released)
 	for i := range p.release {
 		m := &p.release[i]
-		p.warnModule(m, builds[ModuleRef{m.Name, m.version}])
+		p.warnModule(m)
 		p.warnDrift(m, released)
 	}
 	if names := p.warnings.unchecked; len(names) > 0 {
@@ -109,15 +104,21 @@ func (p *planner) warnLocks() {
 	}
 }
 
-func (p *planner) warnModule(m *planModule, build *BuildState) {
+func (p *planner) warnModule(m *planModule) {
+	build := m.build
 	switch {
 	case m.Irreversible:
 		p.warnings.add("irreversible", m.Name, fmt.Sprintf("%s %s cannot be rolled back", m.Name, m.version))
 	case m.delivery.Migration != nil && m.delivery.Migration.Irreversible:
 		p.warnings.add("irreversible", m.Name, fmt.Sprintf("the migration of %s to %s cannot be undone", m.Name, m.version))
 	}
-	if build != nil && build.State != "" && build.State != "passed" {
+	// What others build is no build of ours, unless somebody asks for it by its version.
+	ours := m.Source != "" || m.source == sourceAsked
+	if build != nil && build.State != "" && build.State != BuildPassed && (ours || build.State != BuildMissing) {
 		p.warnings.add("build", m.Name, fmt.Sprintf("the build of %s %s is %s", m.Name, m.version, build.State))
+	}
+	if m.delivery.Tag && isPseudoVersion(m.version) {
+		p.warnings.add("untagged", m.Name, fmt.Sprintf("%s %s is named after its commit, so it gets no tag", m.Name, m.version))
 	}
 	if !p.live.known {
 		return

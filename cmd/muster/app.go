@@ -78,13 +78,13 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	}
 	a.probe.logs = a.logs
 	catalog := a.catalog
-	ports := steps.Ports{Deployers: map[string]steps.Deployer{}, Gates: map[string]steps.Gater{}, Catalog: catalog, Settle: o.Settle, Watch: o.Watch}
+	ports := steps.Ports{Deployers: map[string]steps.Deployer{}, Gates: map[string]steps.Gater{}, Jobs: map[string]steps.Runner{}, Catalog: catalog, Settle: o.Settle, Watch: o.Watch}
 	var builds steps.Builds
 	if w := o.World; w != nil {
 		builds = w.Forge
 		ports.Deployers[""] = w.Cluster
 		ports.Gates["pipeline"] = w.Forge
-		ports.Jobs = w.Forge
+		ports.Jobs[""] = w.Forge
 	}
 	ports.Notify = bot.NewNotifier(a.talk.poster, a.logs, a.channels)
 	policy, err := a.policy(ctx, o.Catalog)

@@ -35,6 +35,10 @@ type Options struct {
 	// knows itself: freezes, locks and what was released. Nil: nothing is known.
 	Facts  func(context.Context, *playbooks.Catalog, playbooks.Request) (playbooks.Facts, error)
 	Policy *playbooks.Policy
+	// Describe adds to a playbook what people want to know of it and no digest covers: the
+	// changes that each module brings. It says so in the playbook where it cannot find out. Nil:
+	// nothing is added.
+	Describe func(context.Context, *playbooks.Catalog, *playbooks.Playbook)
 	// Changed is called after a run or its environment has changed durably, and when a
 	// running step reports progress. It must not block nor call the engine.
 	Changed func(run string)
@@ -211,7 +215,20 @@ func (e *Engine) Plan(ctx context.Context, request playbooks.Request) (*playbook
 	if err != nil {
 		return nil, err
 	}
+	e.describe(ctx, catalog, pb)
 	return pb, e.record.savePlan(ctx, pb, catalog)
+}
+
+// describeTime is how long a plan waits at the most for what people want to know of it.
+const describeTime = 20 * time.Second
+
+func (e *Engine) describe(ctx context.Context, catalog *playbooks.Catalog, pb *playbooks.Playbook) {
+	if e.o.Describe == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, describeTime, errors.New("finding out what is new took too long"))
+	defer cancel()
+	e.o.Describe(ctx, catalog, pb)
 }
 
 // PlanRollback compiles and keeps the playbook that undoes a run that is over.
@@ -481,6 +498,14 @@ func (e *Engine) Freeze(ctx context.Context, cmd playbooks.Command) error {
 		return nil
 	}
 	return notSaved(err)
+}
+
+// LookNow lets the steps that run for some modules be looked at at once, for something has
+// happened that may concern them. It is a hint: it costs a look, and changes nothing else.
+func (e *Engine) LookNow(modules ...string) {
+	for _, r := range e.all() {
+		r.post(look{modules})
+	}
 }
 
 // View is what a run looks like at a moment. It is valid during the call alone.

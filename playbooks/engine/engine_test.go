@@ -723,3 +723,43 @@ func TestRefusalsAreKept(t *testing.T) {
 		}
 	})
 }
+
+// TestLookNow lets a gate that waits be looked at in the moment in which something has
+// happened, and leaves alone what runs for others.
+func TestLookNow(t *testing.T) {
+	catalog := free(func(c *playbooks.Catalog) {
+		for i := range c.Modules {
+			c.Modules[i].Needs = nil
+			c.Modules[i].Deploy = map[string]playbooks.Delivery{"": {Gates: []playbooks.Gate{{Kind: "pipeline"}}}}
+		}
+	})
+	bubble(t, catalog, local.Options{}, func(l *lab) {
+		l.live()
+		name := catalog.Modules[0].Name
+		build := playbooks.BuildState{Module: name, Version: "v9", State: "running"}
+		if err := l.world.Forge.SetBuild(build); err != nil {
+			l.t.Fatal(err)
+		}
+		run := l.release("dev", "production", name+"@v9")
+		l.until(run, playbooks.StatusGated, time.Second)
+		build.State = "passed"
+		if err := l.world.Forge.SetBuild(build); err != nil {
+			l.t.Fatal(err)
+		}
+		gate := func() (state playbooks.StepState) {
+			l.view(run, func(v engine.View) { state = v.Run.Progress("gate:pipeline:" + name).State })
+			return state
+		}
+		before := time.Now()
+		l.engine.LookNow("another")
+		synctest.Wait()
+		if got := gate(); got != playbooks.Running {
+			l.t.Errorf("what happens to another module makes the gate %s", got)
+		}
+		l.engine.LookNow(name)
+		synctest.Wait()
+		if got := gate(); got != playbooks.Done || !time.Now().Equal(before) {
+			l.t.Errorf("the gate is %s after %v", got, time.Since(before))
+		}
+	})
+}

@@ -72,7 +72,7 @@ func (l *lab) ports() steps.Ports {
 	return steps.Ports{
 		Deployers: map[string]steps.Deployer{"": deployer},
 		Gates:     map[string]steps.Gater{"pipeline": l.world.Forge},
-		Jobs:      l.world.Forge,
+		Jobs:      map[string]steps.Runner{"": l.world.Forge},
 		Notify:    announced{},
 		Catalog:   func() *playbooks.Catalog { return l.catalog },
 	}

@@ -30,7 +30,7 @@ func (r *runner) preflight(ctx context.Context, o steps.Order) (steps.Report, er
 	if err != nil {
 		return steps.Report{}, err
 	}
-	request := playbooks.Request{Environment: run.Environment, Reason: run.Request.Reason}
+	request := playbooks.Request{Environment: run.Environment, Reason: run.Request.Reason, NotBefore: run.Request.NotBefore}
 	for _, m := range run.Book.Modules {
 		request.Modules = append(request.Modules, playbooks.ModuleRef{Name: m.Name, Version: m.Version})
 	}
@@ -46,6 +46,7 @@ func (r *runner) preflight(ctx context.Context, o steps.Order) (steps.Report, er
 		return steps.Report{Phase: steps.Succeeded, Message: "nothing has changed since the plan"}, nil
 	}
 	pb.Request = run.Book.Request
+	r.e.describe(ctx, catalog, pb)
 	r.keep(adopt{from: run.Book.Digest, attempt: o.Attempt}, pb)
 	changed := playbooks.Diff(run.Book.Playbook, pb).String()
 	return steps.Report{Phase: steps.Running, Message: "the world has changed since the plan:\n" + changed}, nil

@@ -53,7 +53,10 @@ type (
 		reply chan<- error
 	}
 	forget struct{} // nobody asked for a while
-	adopt  struct { // go on with a playbook that was compiled meanwhile
+	look   struct { // something has happened that may concern what runs for these modules
+		modules []string
+	}
+	adopt struct { // go on with a playbook that was compiled meanwhile
 		book    *playbooks.Book
 		from    playbooks.Digest // the one it was compiled from
 		attempt int              // the preflight's, which found that the world has changed
@@ -178,6 +181,9 @@ func (r *runner) turn(batch []message) {
 	defer func() { r.answerInspections(batch) }()
 	if !slices.ContainsFunc(batch, func(m message) bool { _, only := m.(inspect); return !only }) {
 		return
+	}
+	if r.run == nil && !slices.ContainsFunc(batch, func(m message) bool { _, only := m.(look); return !only }) {
+		return // nothing runs that could be looked at
 	}
 	if err := r.load(r.e.ctx); err != nil {
 		r.unsaved(batch, err)

@@ -63,6 +63,12 @@ func (t *turn) take(m message) {
 		t.outcome(m)
 	case adopt:
 		t.adopt(m)
+	case look:
+		for _, a := range t.r.attempts {
+			if a.step.Module == "" || slices.Contains(m.modules, a.step.Module) {
+				t.looks = append(t.looks, a)
+			}
+		}
 	case forget:
 		if t.run.Quiet() && len(t.r.attempts) == 0 {
 			t.replies = append(t.replies, func() { t.r.run = nil })

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 type Ports struct {
 	Deployers map[string]Deployer // by name; "" serves modules that name none
 	Gates     map[string]Gater    // by kind, "soak" is answered here
-	Jobs      Runner              // migrations, tests, publications
+	Jobs      map[string]Runner   // migrations, tests, publications, by what runs them; "" is the default
+	Tags      Runner              // names commits; see Tagger
 	Notify    Runner              // tells the environment's channels
 	// Catalog returns the newest catalog; soak gates learn from it which
 	// environment comes before which.
@@ -32,7 +34,7 @@ func (p Ports) Runners() map[playbooks.StepKind]Runner {
 	if p.Watch == 0 {
 		p.Watch = 5 * time.Second
 	}
-	deploy := deploying{p.Deployers}
+	deploy, jobs := routing(p.toDeployer), routing(p.toJobs)
 	return map[playbooks.StepKind]Runner{
 		playbooks.StepDeploy:   deploy,
 		playbooks.StepCanary:   deploy,
@@ -42,9 +44,10 @@ func (p Ports) Runners() map[playbooks.StepKind]Runner {
 		playbooks.StepVerify:   looking(verifying{p}.look),
 		playbooks.StepBake:     looking(baking{p}.look),
 		playbooks.StepGate:     looking(gating{p}.look),
-		playbooks.StepMigrate:  orMissing(p.Jobs, "runs jobs"),
-		playbooks.StepTest:     orMissing(p.Jobs, "runs jobs"),
-		playbooks.StepPublish:  orMissing(p.Jobs, "runs jobs"),
+		playbooks.StepTag:      orMissing(p.Tags, "tags commits"),
+		playbooks.StepMigrate:  jobs,
+		playbooks.StepTest:     jobs,
+		playbooks.StepPublish:  jobs,
 		playbooks.StepNotify:   orMissing(p.Notify, "tells people"),
 	}
 }
@@ -72,31 +75,46 @@ func deployer(all map[string]Deployer, name string) (Deployer, error) {
 	return nil, missing{fmt.Errorf("no deployer %q is configured", name)}
 }
 
-// deploying sends each order to the platform it names.
-type deploying struct{ deployers map[string]Deployer }
+// routing sends each order to whoever is to carry it out.
+type routing func(Order) (Runner, error)
 
-func (d deploying) Start(ctx context.Context, o Order) (Report, error) {
-	to, err := deployer(d.deployers, o.Deployer)
+func (r routing) Start(ctx context.Context, o Order) (Report, error) {
+	to, err := r(o)
 	if err != nil {
 		return Report{}, err
 	}
 	return to.Start(ctx, o)
 }
 
-func (d deploying) Look(ctx context.Context, o Order) (Report, error) {
-	to, err := deployer(d.deployers, o.Deployer)
+func (r routing) Look(ctx context.Context, o Order) (Report, error) {
+	to, err := r(o)
 	if err != nil {
 		return Report{}, err
 	}
 	return to.Look(ctx, o)
 }
 
-func (d deploying) Stop(ctx context.Context, o Order) error {
-	to, err := deployer(d.deployers, o.Deployer)
+func (r routing) Stop(ctx context.Context, o Order) error {
+	to, err := r(o)
 	if err != nil {
 		return err
 	}
 	return to.Stop(ctx, o)
+}
+
+// toDeployer sends an order to the platform it names.
+func (p Ports) toDeployer(o Order) (Runner, error) { return deployer(p.Deployers, o.Deployer) }
+
+// toJobs sends an order to what runs the job.
+func (p Ports) toJobs(o Order) (Runner, error) {
+	with := o.Params[playbooks.ParamWith]
+	switch to := p.Jobs[with]; {
+	case to != nil:
+		return to, nil
+	case with == "":
+		return nil, missing{errors.New("nothing is configured that runs jobs")}
+	}
+	return nil, missing{fmt.Errorf("nothing is configured that runs jobs with %q", with)}
 }
 
 // looking is work without an effect: starting it is looking for the first time,
@@ -173,8 +191,11 @@ type gating struct{ p Ports }
 
 func (g gating) look(ctx context.Context, o Order) (Report, error) {
 	kind := o.Params[playbooks.ParamGate]
-	if kind == "soak" {
+	switch kind {
+	case "soak":
 		return g.soak(ctx, o)
+	case playbooks.GateDeparture:
+		return departure(o)
 	}
 	gate := g.p.Gates[kind]
 	if gate == nil {
@@ -185,6 +206,18 @@ func (g gating) look(ctx context.Context, o Order) (Report, error) {
 		Run:  o.Run, Environment: o.Place.Environment, Module: o.Place.Module, Version: o.Version,
 	})
 	return Report{Phase: answer.Phase, Message: answer.Message, CheckAfter: answer.CheckAfter, Evidence: answer.Evidence}, err
+}
+
+// departure opens at its time.
+func departure(o Order) (Report, error) {
+	at, err := time.Parse(time.RFC3339, o.Params[playbooks.ParamUntil])
+	if err != nil {
+		return Report{}, missing{fmt.Errorf("the time of the departure cannot be read: %w", err)}
+	}
+	if left := time.Until(at); left > 0 {
+		return Report{Phase: Running, CheckAfter: left, Message: "leaves at " + stamp(at)}, nil
+	}
+	return Report{Phase: Succeeded, Message: "it was time at " + stamp(at)}, nil
 }
 
 // soak passes when the version has been live in the environment before, in

@@ -129,3 +129,73 @@ func TestFacts(t *testing.T) {
 		t.Errorf("known %q, builds %v", facts.Known, facts.Builds)
 	}
 }
+
+func TestDepartureOpensAtItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ports, _ := town(t, local.Options{})
+		gate := steps.Order{Action: playbooks.StepGate, Params: map[string]string{
+			playbooks.ParamGate: playbooks.GateDeparture, playbooks.ParamUntil: time.Now().Add(time.Hour).Format(time.RFC3339),
+		}}
+		if r, err := start(t, ports, gate); err != nil || r.Phase != steps.Running || r.CheckAfter != time.Hour {
+			t.Errorf("before its time: %+v, %v", r, err)
+		}
+		time.Sleep(time.Hour)
+		if r, err := start(t, ports, gate); err != nil || r.Phase != steps.Succeeded {
+			t.Errorf("at its time: %+v, %v", r, err)
+		}
+	})
+}
+
+// TestJobsGoToWhatRunsThem routes by the job's `with`.
+func TestJobsGoToWhatRunsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ports, world := town(t, local.Options{})
+		order := steps.Order{Key: "k", Action: playbooks.StepPublish, Place: playbooks.Place{Environment: "staging", Module: "mail"}, Version: "v2"}
+		if _, err := start(t, ports, order); err == nil || !strings.Contains(err.Error(), "nothing is configured that runs jobs") {
+			t.Errorf("without anything that runs jobs: %v", err)
+		}
+		ports.Jobs = map[string]steps.Runner{"": world.Forge}
+		if r, err := start(t, ports, order); err != nil || r.Phase != steps.Running {
+			t.Errorf("by default: %+v, %v", r, err)
+		}
+		order.Params = map[string]string{playbooks.ParamWith: "registry"}
+		if _, err := start(t, ports, order); err == nil || !strings.Contains(err.Error(), `runs jobs with "registry"`) {
+			t.Errorf("with what is not configured: %v", err)
+		}
+	})
+}
+
+// TestFactsKnowTheBuildsThatAreMeant collects the builds of what is named, of what is live
+// before, and the newest where nothing says a version.
+func TestFactsKnowTheBuildsThatAreMeant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ports, world := town(t, local.Options{})
+		for _, b := range []playbooks.BuildState{
+			{Module: "cart", Version: "v1", State: "passed"}, {Module: "cart", Version: "v2", State: "passed"}, {Module: "cart", Version: "v3", State: "failed"},
+			{Module: "redis", Version: "v7", State: "passed"}, {Module: "mail", Version: "v5", State: "running"},
+		} {
+			if err := world.Forge.SetBuild(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := world.Cluster.Seed(playbooks.Place{Environment: "staging", Module: "redis"}, "v7", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		facts, err := ports.Facts(world.Forge)(t.Context(), ports.Catalog(), playbooks.Request{Environment: "production", Modules: []playbooks.ModuleRef{
+			{Name: "cart"}, {Name: "redis"}, {Name: "mail", Version: "v5"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, b := range facts.Builds {
+			got = append(got, b.Module+" "+b.Version+" "+b.State)
+		}
+		if want := []string{"cart v2 passed", "mail v5 running", "redis v7 passed"}; !slices.Equal(got, want) {
+			t.Errorf("the builds are %q, want %q", got, want)
+		}
+		if len(facts.Newest) != 1 || facts.Newest[0].Version != "v2" {
+			t.Errorf("the newest are %v", facts.Newest)
+		}
+	})
+}
