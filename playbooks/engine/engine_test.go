@@ -742,6 +742,7 @@ func TestLookNow(t *testing.T) {
 		}
 		run := l.release("dev", "production", name+"@v9")
 		l.until(run, playbooks.StatusGated, time.Second)
+		synctest.Wait()
 		build.State = "passed"
 		if err := l.world.Forge.SetBuild(build); err != nil {
 			l.t.Fatal(err)
