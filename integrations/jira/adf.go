@@ -94,11 +94,14 @@ func (p preformatted) adf() node {
 func (rule) adf() node { return node{Type: "rule"} }
 
 func (t table) adf() node {
-	head := node{Type: "tableRow"}
-	for _, h := range t.head {
-		head.Content = append(head.Content, node{Type: "tableHeader", Content: []node{plain(h).adf()}})
+	n := node{Type: "table"}
+	if len(t.head) > 0 {
+		head := node{Type: "tableRow"}
+		for _, h := range t.head {
+			head.Content = append(head.Content, node{Type: "tableHeader", Content: []node{plain(h).adf()}})
+		}
+		n.Content = append(n.Content, head)
 	}
-	n := node{Type: "table", Content: []node{head}}
 	for _, cells := range t.rows {
 		row := node{Type: "tableRow"}
 		for _, c := range cells {

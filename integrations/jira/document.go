@@ -28,7 +28,7 @@ type (
 	bullets      []paragraph
 	preformatted string
 	rule         struct{}
-	// table has a head and rows of as many cells.
+	// table has rows, and a head of as many cells or none.
 	table struct {
 		head []string
 		rows [][]paragraph

@@ -132,8 +132,3 @@ func (t template) fill(i *steps.Issue, now time.Time) string {
 	}
 	return b.String()
 }
-
-// changing reports whether what the template gives is another on another day.
-func (t template) changing() bool {
-	return slices.ContainsFunc(t, func(p templatePart) bool { return p.name == "date" })
-}

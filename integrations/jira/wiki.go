@@ -91,7 +91,9 @@ func (t table) wiki(b *strings.Builder) {
 		b.WriteString("||")
 		plain(h).line(b, " ")
 	}
-	b.WriteString("||\n")
+	if len(t.head) > 0 {
+		b.WriteString("||\n")
+	}
 	for _, row := range t.rows {
 		for _, cell := range row {
 			b.WriteByte('|')
