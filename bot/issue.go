@@ -195,6 +195,11 @@ func (r *Reporters) createIssue(ctx context.Context, at string, k keptIssue, beg
 		return k, err
 	}
 	key, err := r.o.Tracker.Create(call, issue)
+	if key != "" && err != nil {
+		// It is there, and what is missing of it comes with an update.
+		k.Key = key
+		return k, r.scribe.write(ctx, at, k)
+	}
 	if refused(err) {
 		// Nothing was made, so that the next try need not look for it.
 		return k, errors.Join(err, r.scribe.remove(ctx, at))

@@ -46,6 +46,8 @@ type Tracker interface {
 	// create at the time tried. A tracker whose index lags answers an error with RetryAfter()
 	// until the index would know it. Where two are found, the other is put away.
 	Find(ctx context.Context, run string, tried time.Time) (key string, found bool, err error)
+	// Create makes the issue. With an error it may return a key as well: then the issue is there, and
+	// Update does what is missing.
 	Create(ctx context.Context, i Issue) (key string, err error)
 	// Update makes the issue look like i.
 	Update(ctx context.Context, key string, i Issue) error
