@@ -268,7 +268,7 @@ func (a authed) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func wait(t *testing.T, w *world) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	w.do(w.Settle(ctx))
 }

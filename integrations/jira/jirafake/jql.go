@@ -39,6 +39,9 @@ type token struct {
 	quoted bool
 }
 
+// reserved are characters that only strings may have.
+const reserved = ";{}$%^*?/\\`@#"
+
 // lex cuts a query into words, strings and signs.
 func lex(s string) ([]token, error) {
 	var tokens []token
@@ -73,12 +76,13 @@ func lex(s string) ([]token, error) {
 			}
 			tokens = append(tokens, token{string(runes[i:n]), false})
 			i = n
-		case strings.ContainsRune(";{}$%^*?/\\`@#", c):
-			return nil, complain("Error in the JQL Query: The character '%c' is a reserved JQL character. You must enclose it in a string.", c)
 		default:
 			n := i
 			for n < len(runes) && !unicode.IsSpace(runes[n]) && !strings.ContainsRune(`(),=!<>~&|"'`, runes[n]) {
 				n++
+			}
+			if at := strings.IndexAny(string(runes[i:n]), reserved); at >= 0 {
+				return nil, complain("Error in the JQL Query: The character '%c' is a reserved JQL character. You must enclose it in a string.", string(runes[i:n])[at])
 			}
 			tokens = append(tokens, token{string(runes[i:n]), false})
 			i = n

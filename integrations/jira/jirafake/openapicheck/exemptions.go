@@ -3,6 +3,7 @@ package openapicheck
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -19,6 +20,9 @@ type amendment struct {
 func amendments() []amendment {
 	return []amendment{
 		{"a change has null where a field was or is empty, as the documentation's own webhooks show", nullable("ChangeDetails", "from", "fromString", "to", "toString")},
+		{"a value of any kind may be null: an issue has null in empty fields, and a field is emptied with null",
+			anything("IssueBean.fields", "IssueUpdateDetails.fields", "EntityProperty.value", "FieldUpdateOperation.set")},
+		{"the remote links of an issue are a list, unless a global ID is given, as the documentation's text says", listed("/rest/api/3/issue/{issueIdOrKey}/remotelink")},
 		{"a link shows one of its ends, as the documentation's example of an issue does", optional("IssueLink", "inwardIssue", "outwardIssue")},
 	}
 }
@@ -44,6 +48,49 @@ func nullable(name string, properties ...string) func(*openapi3.T) error {
 			}
 			s.Properties[p].Value.Nullable = true
 		}
+		return nil
+	}
+}
+
+// anything lets null be a value where the description has no form for values.
+func anything(names ...string) func(*openapi3.T) error {
+	return func(doc *openapi3.T) error {
+		for _, name := range names {
+			object, property, _ := strings.Cut(name, ".")
+			s, err := schema(doc, object)
+			if err != nil {
+				return err
+			}
+			p := s.Properties[property]
+			if p == nil || p.Value == nil {
+				return fmt.Errorf("there is no %s", name)
+			}
+			if more := p.Value.AdditionalProperties.Schema; more != nil {
+				p = more
+			}
+			if p.Value.Type != nil || p.Value.Nullable {
+				return fmt.Errorf("%s has a form", name)
+			}
+			p.Value.Nullable = true
+		}
+		return nil
+	}
+}
+
+// listed lets the answer of a GET be a list of what is described.
+func listed(path string) func(*openapi3.T) error {
+	return func(doc *openapi3.T) error {
+		item := doc.Paths.Value(path)
+		if item == nil || item.Get == nil || item.Get.Responses.Status(http.StatusOK) == nil {
+			return fmt.Errorf("there is no GET %s", path)
+		}
+		content := item.Get.Responses.Status(http.StatusOK).Value.Content.Get("application/json")
+		if content == nil || content.Schema == nil || content.Schema.Value.Type.Is("array") {
+			return fmt.Errorf("GET %s is a list", path)
+		}
+		list := openapi3.NewArraySchema()
+		list.Items = content.Schema
+		content.Schema = openapi3.NewSchemaRef("", &openapi3.Schema{AnyOf: openapi3.SchemaRefs{content.Schema, openapi3.NewSchemaRef("", list)}})
 		return nil
 	}
 }

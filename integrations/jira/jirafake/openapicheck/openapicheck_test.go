@@ -21,9 +21,13 @@ const small = `{"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "pat
 		"requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
 		"responses": {"204": {"description": "", "content": {"application/json": {"schema": {}}}}}
 	}},
+	"/rest/api/3/issue/{issueIdOrKey}/remotelink": {"get": {"responses": {"200": {"description": "", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}}}}},
 	"/rest/api/3/thing/best": {"get": {"responses": {"200": {"description": ""}}}}
 }, "components": {"schemas": {
 	"Thing": {"type": "object", "additionalProperties": false, "required": ["name"], "properties": {"name": {"type": "string"}, "when": {"type": "string", "format": "date-time"}}},
+	"IssueBean": {"type": "object", "properties": {"fields": {"type": "object", "additionalProperties": {}}}},
+	"IssueUpdateDetails": {"type": "object", "properties": {"fields": {"type": "object", "additionalProperties": {}}}},
+	"EntityProperty": {"type": "object", "properties": {"value": {}}}, "FieldUpdateOperation": {"type": "object", "properties": {"set": {}}},
 	"ChangeDetails": {"type": "object", "properties": {"from": {"type": "string"}, "fromString": {"type": "string"}, "to": {"type": "string"}, "toString": {"type": "string"}}},
 	"IssueLink": {"type": "object", "required": ["inwardIssue", "outwardIssue", "type"], "properties": {}}
 }}}`
@@ -66,6 +70,9 @@ func TestChecker(t *testing.T) {
 		{"an unknown property", "GET", "/rest/api/3/thing/1", "", answers{200, `{"name": "a", "size": 3}`}, "size"},
 		{"a missing property", "GET", "/rest/api/3/thing/1", "", answers{200, `{}`}, "name"},
 		{"an unknown status", "GET", "/rest/api/3/thing/1", "", answers{202, `{}`}, "status is not supported"},
+		{"a list of what is described", "GET", "/rest/api/3/issue/1/remotelink", "", answers{200, `[{"name": "a"}]`}, ""},
+		{"one of what is described", "GET", "/rest/api/3/issue/1/remotelink", "", answers{200, `{"name": "a"}`}, ""},
+		{"a list of something else", "GET", "/rest/api/3/issue/1/remotelink", "", answers{200, `[{"size": 3}]`}, "the answer"},
 		{"too many calls", "GET", "/rest/api/3/thing/1", "", answers{429, `{}`}, ""},
 		{"a body that fits", "PUT", "/rest/api/3/thing/1", `{"name": "a"}`, answers{204, ""}, ""},
 		{"a body that does not", "PUT", "/rest/api/3/thing/1", `{"nam": "a"}`, answers{204, ""}, "the request"},

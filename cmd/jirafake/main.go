@@ -1,0 +1,114 @@
+// Command jirafake runs a fake of Jira alone, Cloud or Data Center, with a small release
+// project and a shop project. It prints how to point Muster at it, and shows its issues at
+// its address.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/muster-release/muster/integrations/jira/jirafake"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("jirafake", flag.ContinueOnError)
+	flags.SetOutput(out)
+	listen := flags.String("listen", "127.0.0.1:8091", "address of the API and the page")
+	flavor := flags.String("flavor", string(jirafake.Cloud), "cloud or datacenter")
+	lag := flags.Duration("index-lag", 2*time.Second, "how long a change takes until search knows of it")
+	file := flags.String("seed", "", "JSON file of people, projects and issues instead of the built-in ones")
+	hook := flags.String("webhook", "", "where webhooks go, as http://127.0.0.1:8080/jira/webhook; empty: nowhere")
+	secret := flags.String("webhook-secret", "jirafake-secret", "what webhooks are signed with")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	seed := builtIn()
+	if *file != "" {
+		raw, err := os.ReadFile(*file)
+		if err != nil {
+			return fmt.Errorf("jirafake: seed: %w", err)
+		}
+		seed = world{}
+		if err := json.Unmarshal(raw, &seed); err != nil {
+			return fmt.Errorf("jirafake: seed %q: %w", *file, err)
+		}
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return fmt.Errorf("jirafake: %w", err)
+	}
+	defer l.Close()
+	j, err := jirafake.New(jirafake.Options{Flavor: jirafake.Flavor(*flavor), BaseURL: "http://" + l.Addr().String(), IndexLag: *lag})
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	people, err := seed.plant(j)
+	if err != nil {
+		return err
+	}
+	if *hook != "" {
+		j.AddWebhook(jirafake.Webhook{URL: *hook, Secret: *secret, Client: &http.Client{Timeout: 30 * time.Second}})
+	}
+	fmt.Fprintf(out, "page            %s\nflavor          %s\nindex lag       %s\n", j.URL(), *flavor, *lag)
+	for _, p := range seed.Projects {
+		fmt.Fprintf(out, "project         %s %s\n", p.Key, p.Name)
+	}
+	for _, u := range people {
+		fmt.Fprintf(out, "user            %s %s token %s\n", u.Name, u.Email, u.Token)
+	}
+	fmt.Fprintf(out, "\n%s", hint(j, *flavor, people, *hook, *secret))
+
+	server := &http.Server{Handler: j, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err = <-ended:
+		return fmt.Errorf("jirafake: serve: %w", err)
+	case <-ctx.Done():
+	}
+	err = server.Close()
+	<-ended
+	return err
+}
+
+// hint says what Muster has to be told, and how to try it by hand.
+func hint(j *jirafake.Jira, flavor string, people []jirafake.User, hook, secret string) string {
+	if len(people) == 0 {
+		return "Nobody may log in: the seed has no people.\n"
+	}
+	me, login, try := people[0], "", ""
+	if flavor == string(jirafake.Cloud) {
+		login = fmt.Sprintf("  e-mail        %s\n  API token     %s\n", me.Email, me.Token)
+		try = fmt.Sprintf("curl -u %s:%s %s/rest/api/3/myself", me.Email, me.Token, j.URL())
+	} else {
+		login = fmt.Sprintf("  access token  %s\n", me.Token)
+		try = fmt.Sprintf("curl -H 'Authorization: Bearer %s' %s/rest/api/2/myself", me.Token, j.URL())
+	}
+	text := fmt.Sprintf("To point Muster at it, give its Jira settings\n\n  base URL      %s\n%s", j.URL(), login)
+	if hook != "" {
+		text += fmt.Sprintf("  webhook       POST /jira/webhook, secret %s\n", secret)
+	} else {
+		text += "\nFor webhooks start it with --webhook http://ADDRESS-OF-MUSTER/jira/webhook.\n"
+	}
+	return text + "\nTo try it by hand\n\n  " + try + "\n"
+}
