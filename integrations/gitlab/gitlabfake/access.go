@@ -87,7 +87,7 @@ func (s *Server) setMember(place string, u *user, level Level) {
 	} else if g := s.findGroup(place); g != nil {
 		g.members[u.id] = level
 	} else {
-		panic(fmt.Sprintf("gitlabfake: there is no group or project %q", place))
+		panic(wrong("there is no group or project %q", place))
 	}
 }
 
@@ -155,7 +155,7 @@ func (s *Server) mustUser(username string) *user {
 	}
 	u := s.findUser(username)
 	if u == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no user %q", username))
+		panic(wrong("there is no user %q", username))
 	}
 	return u
 }
@@ -309,4 +309,35 @@ func (s *Server) member(u *user, level Level) object {
 	o := s.basic(u).(object)
 	o["access_level"], o["created_at"], o["expires_at"], o["email"] = int(level), stamp(u.created), nil, u.Email
 	return o
+}
+
+// Protected branches and tags: docs.gitlab.com/api/protected_branches and
+// docs.gitlab.com/api/protected_tags.
+
+func (q *request) protectedBranches() (any, *problem) {
+	return q.protected(false, "push_access_levels", "merge_access_levels")
+}
+
+func (q *request) protectedTags() (any, *problem) {
+	return q.protected(true, "create_access_levels")
+}
+
+func (q *request) protected(tags bool, levels ...string) (any, *problem) {
+	var all []any
+	for i, pattern := range sortedKeys(q.project.Protected) {
+		name, ofTags := strings.CutPrefix(pattern, "tag:")
+		if ofTags != tags {
+			continue
+		}
+		least := int(q.project.Protected[pattern])
+		if least > int(Owner) {
+			least = 0 // no one
+		}
+		o := object{"id": i + 1, "name": name}
+		for _, l := range levels {
+			o[l] = []any{object{"id": i + 1, "access_level": least, "user_id": nil, "group_id": nil}}
+		}
+		all = append(all, o)
+	}
+	return q.pages(all)
 }

@@ -439,3 +439,18 @@ func (q *request) reply() (any, *problem) {
 	d, n := q.s.say(m, d, q.user, body, false)
 	return q.noteJSON(m, d, n), nil
 }
+
+// resolve says whether a thread is settled.
+func (q *request) resolve() (any, *problem) {
+	m, d, p := q.theDiscussion()
+	if p != nil {
+		return nil, p
+	}
+	if !q.has("resolved") {
+		return nil, missing("resolved")
+	}
+	for _, n := range d.notes {
+		n.solved = q.flag("resolved")
+	}
+	return q.discussionJSON(m, d), nil
+}

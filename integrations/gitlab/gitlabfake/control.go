@@ -12,6 +12,13 @@ import (
 // named is not there these methods panic: a test that names it wrongly is wrong. An empty
 // username is "root".
 
+// misuse is why a method of this file panics.
+type misuse string
+
+func (m misuse) Error() string { return "gitlabfake: " + string(m) }
+
+func wrong(format string, args ...any) misuse { return misuse(fmt.Sprintf(format, args...)) }
+
 // Commit is what somebody pushes.
 type Commit struct {
 	Branch  string // empty: the default branch; a new one begins at the default branch
@@ -54,7 +61,7 @@ func (s *Server) PushTag(project, username, name, ref, message string) {
 	p := s.mustProject(project)
 	c := p.resolve(ref)
 	if c == nil || p.tags[name] != nil {
-		panic(fmt.Sprintf("gitlabfake: %q cannot be tagged as %q in %q", ref, name, project))
+		panic(wrong("%q cannot be tagged as %q in %q", ref, name, project))
 	}
 	s.pushTag(p, s.mustUser(username), name, message, c)
 }
@@ -66,7 +73,7 @@ func (s *Server) DeleteTag(project, username, name string) {
 	p := s.mustProject(project)
 	t := p.tags[name]
 	if t == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no tag %q in %q", name, project))
+		panic(wrong("there is no tag %q in %q", name, project))
 	}
 	delete(p.tags, name)
 	s.tagPushed(p, s.mustUser(username), t, true)
@@ -117,7 +124,7 @@ func (s *Server) AddMergeRequest(project string, m MergeRequest) int64 {
 	p := s.mustProject(project)
 	target := cmp.Or(m.Target, p.DefaultBranch)
 	if p.branches[m.Source] == nil || p.branches[target] == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no branch %q or no branch %q in %q", m.Source, target, project))
+		panic(wrong("there is no branch %q or no branch %q in %q", m.Source, target, project))
 	}
 	return s.addMerge(p, s.mustUser(m.User), m.Source, target, cmp.Or(m.Title, m.Source), m.Description).iid
 }
@@ -137,7 +144,7 @@ func (s *Server) Merge(project string, iid int64, username string) string {
 	defer s.leave()
 	m := s.mustMerge(project, iid)
 	if m.state != "opened" {
-		panic(fmt.Sprintf("gitlabfake: %s!%d is %s", project, iid, m.state))
+		panic(wrong("%s!%d is %s", project, iid, m.state))
 	}
 	s.accept(m, s.mustUser(username), "")
 	return m.mergeCommit.id
@@ -156,7 +163,7 @@ func (s *Server) Comment(project string, iid int64, username, body, discussionID
 		}
 	}
 	if discussionID != "" && d == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no discussion %q on %s!%d", discussionID, project, iid))
+		panic(wrong("there is no discussion %q on %s!%d", discussionID, project, iid))
 	}
 	d, _ = s.say(m, d, s.mustUser(username), body, d == nil)
 	return d.id
@@ -190,7 +197,7 @@ func (s *Server) mustMerge(project string, iid int64) *merge {
 			return m
 		}
 	}
-	panic(fmt.Sprintf("gitlabfake: there is no merge request %s!%d", project, iid))
+	panic(wrong("there is no merge request %s!%d", project, iid))
 }
 
 // StartPipeline starts a pipeline as somebody would from the page, with source "web", and
@@ -201,7 +208,7 @@ func (s *Server) StartPipeline(project, username, ref string, variables map[stri
 	p := s.mustProject(project)
 	c, name, isTag := p.lookup(ref)
 	if c == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no ref %q in %q", ref, project))
+		panic(wrong("there is no ref %q in %q", ref, project))
 	}
 	var vars []Variable
 	for _, key := range sortedKeys(variables) {
@@ -224,7 +231,7 @@ func (s *Server) FinishJob(pipelineID int64, name, status string) {
 		s.begin(j, time.Now())
 	}
 	if j.status != "running" {
-		panic(fmt.Sprintf("gitlabfake: job %q of pipeline %d is %s", name, pipelineID, j.status))
+		panic(wrong("job %q of pipeline %d is %s", name, pipelineID, j.status))
 	}
 	s.finish(j, status, time.Now())
 }
@@ -235,7 +242,7 @@ func (s *Server) PlayJob(pipelineID int64, name, username string) {
 	defer s.leave()
 	j := s.mustJob(pipelineID, name)
 	if j.status != "manual" {
-		panic(fmt.Sprintf("gitlabfake: job %q of pipeline %d is %s", name, pipelineID, j.status))
+		panic(wrong("job %q of pipeline %d is %s", name, pipelineID, j.status))
 	}
 	j.user = s.mustUser(username)
 	s.enqueue(j, time.Now())
@@ -247,6 +254,9 @@ func (s *Server) RetryJob(pipelineID int64, name, username string) {
 	s.enter()
 	defer s.leave()
 	j := s.mustJob(pipelineID, name)
+	if !ended(j.status) || j.status == "skipped" {
+		panic(wrong("job %q of pipeline %d is %s", name, pipelineID, j.status))
+	}
 	s.again(j, s.mustUser(username), time.Now())
 	s.process(j.pipeline, time.Now())
 }
@@ -259,7 +269,7 @@ func (s *Server) mustJob(pipelineID int64, name string) *job {
 			}
 		}
 	}
-	panic(fmt.Sprintf("gitlabfake: there is no job %q in pipeline %d", name, pipelineID))
+	panic(wrong("there is no job %q in pipeline %d", name, pipelineID))
 }
 
 // Pipeline is a pipeline as it stands.
@@ -344,7 +354,7 @@ func (s *Server) Deploy(project, username, env, ref, status string) int64 {
 	p := s.mustProject(project)
 	c, name, isTag := p.lookup(ref)
 	if c == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no ref %q in %q", ref, project))
+		panic(wrong("there is no ref %q in %q", ref, project))
 	}
 	now := time.Now()
 	return s.addDeployment(p, s.needEnvironment(p, env, now), name, isTag, c, status, s.mustUser(username), nil, now).id

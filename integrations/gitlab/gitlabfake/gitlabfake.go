@@ -14,7 +14,8 @@
 // .gitlab-ci.yml files (a pipeline is described in Go or in the seed), parallel and child
 // pipelines (the list of bridges is empty), protected environments, approval rules beyond a
 // number, code owners, merge trains, forks, renames in diffs, merges with conflicts,
-// artifacts as archives, avatars, emoji, and signatures of tags.
+// artifacts as archives, avatars, emoji, signatures of tags, confidential notes, and system
+// hooks of other events than pushes, tags and merge requests. Nothing outlives the process.
 package gitlabfake
 
 import (

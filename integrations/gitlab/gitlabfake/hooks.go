@@ -108,7 +108,7 @@ func (s *Server) AddHook(place string, h Hook) int64 {
 	} else if g := s.findGroup(place); g != nil {
 		return s.addHook(&g.hooks, h).id
 	} else if place != "" {
-		panic(fmt.Sprintf("gitlabfake: there is no group or project %q", place))
+		panic(wrong("there is no group or project %q", place))
 	}
 	return s.addHook(&s.system, h).id
 }

@@ -129,7 +129,7 @@ func (s *Server) AddProject(p Project) int64 {
 	}
 	above := path.Dir(p.Path)
 	if above == "." {
-		panic(fmt.Sprintf("gitlabfake: the project %q has no group", p.Path))
+		panic(wrong("the project %q has no group", p.Path))
 	}
 	g := s.findGroup(above)
 	if g == nil {
@@ -173,7 +173,7 @@ func (s *Server) findProject(key string) *project {
 func (s *Server) mustProject(key string) *project {
 	p := s.findProject(key)
 	if p == nil {
-		panic(fmt.Sprintf("gitlabfake: there is no project %q", key))
+		panic(wrong("there is no project %q", key))
 	}
 	return p
 }
@@ -389,4 +389,17 @@ func (q *request) groupPages(in func(*group) bool) (any, *problem) {
 		all = append(all, q.s.groupJSON(g))
 	}
 	return q.pages(all)
+}
+
+// TopGroups returns the paths of the groups that are in no other.
+func (s *Server) TopGroups() []string {
+	s.enter()
+	defer s.leave()
+	var all []string
+	for _, g := range s.groups {
+		if g.parent == nil {
+			all = append(all, g.Path)
+		}
+	}
+	return all
 }

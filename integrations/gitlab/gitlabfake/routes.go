@@ -86,6 +86,9 @@ func routes() []route {
 	add(get, r+"files/:file", repo, (*request).getFile)
 	add(get, r+"files/:file/raw", repo, (*request).rawFile)
 
+	add(get, "projects/:id/protected_branches", leads, (*request).protectedBranches)
+	add(get, "projects/:id/protected_tags", leads, (*request).protectedTags)
+
 	const m = "projects/:id/merge_requests"
 	add(get, m, reads, (*request).listMerges)
 	add(post, m, works, (*request).createMerge)
@@ -106,6 +109,7 @@ func routes() []route {
 	add(get, m+"/:merge/discussions", reads, (*request).listDiscussions)
 	add(post, m+"/:merge/discussions", comments, (*request).createDiscussion)
 	add(get, m+"/:merge/discussions/:discussion", reads, (*request).getDiscussion)
+	add(put, m+"/:merge/discussions/:discussion", comments, (*request).resolve)
 	add(post, m+"/:merge/discussions/:discussion/notes", comments, (*request).reply)
 	add(put, m+"/:merge/discussions/:discussion/notes/:note", comments, (*request).updateNote)
 	add(remove, m+"/:merge/discussions/:discussion/notes/:note", comments, (*request).deleteNote)

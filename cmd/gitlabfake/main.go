@@ -1,0 +1,101 @@
+// Command gitlabfake runs a fake of GitLab alone: a few projects, or those of a seed file,
+// for an app that is pointed at it. It prints what the app has to be told, and shows its
+// state at its address.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/muster-release/muster/integrations/gitlab/gitlabfake"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("gitlabfake", flag.ContinueOnError)
+	flags.SetOutput(out)
+	var opts gitlabfake.Options
+	listen := flags.String("listen", "127.0.0.1:8091", "address to listen on")
+	path := flags.String("base-path", "", "path below which it is installed, such as /git")
+	flags.StringVar(&opts.Token, "token", "", "token of the administrator; empty: a random one")
+	flags.BoolVar(&opts.NoInputs, "no-inputs", false, "be a server that does not know pipeline inputs")
+	flags.IntVar(&opts.RateLimit, "rate-limit", 0, "calls a minute for each token; 0: no limit")
+	file := flags.String("seed", "", "JSON file with users, projects and so on; empty: three small projects")
+	hook := flags.String("hook", "", "address of the app's webhook, for all events of all projects")
+	var told gitlabfake.Hook
+	flags.StringVar(&told.Secret, "hook-secret", "", "secret token of that webhook")
+	flags.StringVar(&told.Signing, "hook-signing", "", "signing token of that webhook, whsec_ and base64")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var seed io.Reader
+	if *file != "" {
+		f, err := os.Open(*file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		seed = f
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	opts.URL = "http://" + l.Addr().String()
+	if base := strings.Trim(*path, "/"); base != "" {
+		opts.URL += "/" + base
+	}
+	s, err := gitlabfake.New(opts)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Seed(seed); err != nil {
+		return err
+	}
+	told.URL = *hook
+	if told.URL != "" {
+		for _, g := range s.TopGroups() {
+			s.AddHook(g, told)
+		}
+	}
+	fmt.Fprintf(out, "page   %s/\napi    %s\ntoken  %s\n\nFor Muster's configuration:\n\nserver:\n  gitlab: {url: %q, token: %q", s.URL(), s.APIURL(), s.Token(), s.URL(), s.Token())
+	for _, one := range [][2]string{{"webhookSecret", told.Secret}, {"signingSecret", told.Signing}} {
+		if one[1] != "" {
+			fmt.Fprintf(out, ", %s: %q", one[0], one[1])
+		}
+	}
+	fmt.Fprint(out, "}\n")
+	if told.URL == "" {
+		fmt.Fprint(out, "\nNo webhooks are sent; begin with --hook http://127.0.0.1:PORT/gitlab/webhook to send them there.\n")
+	}
+	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = server.Close()
+		<-ended
+	}
+	return err
+}
