@@ -182,7 +182,7 @@ func (b *board) trouble() {
 
 func (b *board) facts() {
 	r := b.r
-	fields := []chat.Field{{Name: "asked by", Value: mention(b.Policy, r.By)}, {Name: "began", Value: b.full(r.Created)}}
+	fields := []chat.Field{{Name: "asked by", Value: bySpeaker(mention(b.Policy, r.By), r.Rule)}, {Name: "began", Value: b.full(r.Created)}}
 	switch {
 	case r.Over():
 		fields = append(fields, chat.Field{Name: "took", Value: briefly(r.Ended.Sub(r.Created))})

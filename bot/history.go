@@ -181,7 +181,7 @@ func (c *call) events(ctx context.Context, run string) (chat.Card, error) {
 
 // told puts an event into words, if it is one that people want to read.
 func (c *call) told(e *playbooks.Event, s *playbooks.Step) (item chat.Item, tell bool) {
-	who, step := c.policy.Name(e.By), stepWords(s)
+	who, step := bySpeaker(c.policy.Name(e.By), e.Rule), stepWords(s)
 	reason := ""
 	if e.Reason != "" {
 		reason = ": " + onOneLine(e.Reason)

@@ -75,7 +75,7 @@ func releaseIssue(v engine.View, zone *time.Location) steps.Issue {
 		Run: r.ID, Status: issueStatus(r),
 		Title: fmt.Sprintf("%s: %s", runTitle(r), moduleMoves(book.Playbook, 3)),
 		Fields: map[string]string{
-			"environment": r.Environment, "asked by": v.Policy.Name(r.By), "began": c.full(r.Created),
+			"environment": r.Environment, "asked by": bySpeaker(v.Policy.Name(r.By), r.Rule), "began": c.full(r.Created),
 			"plan": book.Digest.String(), "modules": strconv.Itoa(len(book.Modules)),
 		},
 	}
@@ -272,6 +272,9 @@ func (r *Reporters) comment(ctx context.Context, p *picture, n notable) (entry, 
 		when += ", " + e.By
 		if e.Via != "" {
 			when += " via " + e.Via
+		}
+		if e.Rule != "" {
+			when += ", rule " + e.Rule
 		}
 	}
 	switch e.Type {

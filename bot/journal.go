@@ -26,6 +26,7 @@ type ledger struct {
 	askings askings
 	notable []notable      // what may be worth telling and is not told everywhere
 	absents map[string]int // by step: how often in a row it was never begun
+	acted   time.Time      // when a person last did something
 }
 
 type notable struct {
@@ -45,6 +46,9 @@ func (r *Reporters) read(ctx context.Context, d *desk, upTo uint64) error {
 			return nil
 		}
 		l.seq = seq
+		if e.By != "" && e.Rule == "" {
+			l.acted = e.Time
+		}
 		l.askings.apply(seq, &e)
 		if times := l.failures(&e); isNotable(&e, times) {
 			e.Status = nil
@@ -103,7 +107,7 @@ type entry struct {
 // thread tells an event in a line, for people who talk.
 func (r *Reporters) thread(ctx context.Context, p *picture, n notable) (entry, error) {
 	e := &n.event
-	who, what := p.policy.Name(e.By), p.stepWords(e.Step)
+	who, what := bySpeaker(p.policy.Name(e.By), e.Rule), p.stepWords(e.Step)
 	reason := onOneLine(e.Reason)
 	because := ""
 	if reason != "" && !strings.HasPrefix(reason, "rejected: ") { // that was told just before

@@ -16,6 +16,7 @@ type picture struct {
 	run         string
 	environment string
 	by          string
+	rule        string // that spoke for by; empty: none did
 	len         uint64
 	over        bool
 	outcome     playbooks.Outcome
@@ -56,7 +57,7 @@ func lookAt[T any](ctx context.Context, r *Reporters, run string, draw func(engi
 func (r *Reporters) picture(v engine.View) *picture {
 	run := v.Run
 	p := &picture{
-		calendar: calendar{r.o.Zone, run.Created}, run: run.ID, environment: run.Environment, by: run.By, len: run.Len,
+		calendar: calendar{r.o.Zone, run.Created}, run: run.ID, environment: run.Environment, by: run.By, rule: run.Rule, len: run.Len,
 		over: run.Over(), outcome: run.Outcome, ended: run.Ended, ownRollback: ownRollback(run), touched: run.Touched(),
 		policy: v.Policy, forward: run.Forward().Book, books: []*playbooks.Book{run.Book}, wanted: make(map[string]wanted), since: make(map[string]time.Time),
 		moving: run.Effects() > 0, atRest: run.Quiet() && v.Trouble == nil,

@@ -105,7 +105,9 @@ func (c *call) plan(ctx context.Context) (chat.Card, error) {
 	if err != nil {
 		return chat.Card{}, err
 	}
-	return c.planCard(pb), nil
+	card := c.planCard(pb)
+	card.Lasting = "plan/" + pb.Environment
+	return card, nil
 }
 
 // keptPlan shows a plan that was made before. It offers no release: a run may be
@@ -147,13 +149,14 @@ func (c *call) planCard(pb *playbooks.Playbook) chat.Card {
 		}
 		section := chat.Section{Heading: fmt.Sprintf("Wave %d", i+1)}
 		for _, name := range wave {
-			section.Items = append(section.Items, chat.Item{Symbol: chat.SymbolPending, Text: name, Detail: byName[name].Move()})
+			section.Items = append(section.Items, chat.Item{Symbol: chat.SymbolPending, Text: name, Detail: moveAndNews(byName[name])})
 		}
 		section.Items = atMost(section.Items, left)
 		left -= len(wave)
 		card.Sections = append(card.Sections, section)
 	}
 	card.Sections = append(card.Sections, chat.Section{Heading: "Who is asked", Text: askedWords(pb)})
+	card.Sections = append(card.Sections, configChanges(pb)...)
 	card.Sections = append(card.Sections, warnings(pb)...)
 	if text := leftOut(pb); text != "" {
 		card.Sections = append(card.Sections, chat.Section{Heading: "Left out", Text: text})

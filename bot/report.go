@@ -26,6 +26,10 @@ type ReporterOptions struct {
 	Logs    *store.Logs
 	Chat    chat.Poster
 	Tracker steps.Tracker // nil: there is none
+	Forge   steps.Forge   // whose own pages show what is released; nil: there is none
+	Pager   steps.Pager   // calls people; nil: there is none
+	// PageAfter is how long a release waits for people before it pages; 0: DefaultPageAfter.
+	PageAfter time.Duration
 	// System is the chat's name in Person.Handles. Who has no handle there gets no
 	// direct messages.
 	System   string
@@ -40,9 +44,10 @@ type ReporterOptions struct {
 	Log *slog.Logger
 }
 
-// Reporters make chat and tracker look like the runs. Each channel of an
+// Reporters make chat, tracker, forge and pager look like the runs. Each channel of an
 // environment has a board for each run, updated in place, with what is noteworthy in its
-// thread; who has to approve is asked; the tracker has a release issue.
+// thread; who has to approve is asked; the tracker has a release issue, the forge
+// deployments and releases, and people on call hear of what needs them.
 //
 // Everything follows from the run and from what is noted in the store, so an
 // outage, a rate limit or a restart costs freshness alone: nothing is lost or said
@@ -82,11 +87,18 @@ func NewReporters(o ReporterOptions) *Reporters {
 		o.People = Handles{System: o.System, Policy: o.Engine.Policy}
 	}
 	o.Pace = cmp.Or(o.Pace, time.Second)
+	o.PageAfter = cmp.Or(o.PageAfter, DefaultPageAfter)
 	r := &Reporters{o: o, scribe: scribe{notes{o.Logs}, o.Chat}, newest: -1}
 	r.chat = &lane{name: "chat", workers: 4, agenda: newAgenda(o.Pace), report: r.reportChat}
 	r.lanes = append(r.lanes, r.chat)
 	if o.Tracker != nil {
 		r.lanes = append(r.lanes, &lane{name: "tracker", workers: 2, agenda: newAgenda(o.Pace), report: r.reportTracker})
+	}
+	if o.Forge != nil {
+		r.lanes = append(r.lanes, &lane{name: "forge", workers: 2, agenda: newAgenda(o.Pace), report: r.reportForge})
+	}
+	if o.Pager != nil {
+		r.lanes = append(r.lanes, &lane{name: "pager", workers: 2, agenda: newAgenda(o.Pace), report: r.reportPager})
 	}
 	return r
 }
@@ -311,10 +323,7 @@ func (r *Reporters) look(ctx context.Context, l *lane, d *desk) (final bool, err
 func (r *Reporters) finish(ctx context.Context, l *lane, run string) error {
 	r.finishing.Lock()
 	defer r.finishing.Unlock()
-	prefixes := []string{cursorPrefix + run + "/" + l.name + "/"}
-	if l == r.chat {
-		prefixes = append(prefixes, boardPrefix+run+"/", requestPrefix+run+"/", announcePrefix+run+"/")
-	}
+	prefixes := prefixesOf(l.name, run)
 	others := 0
 	for _, other := range r.lanes {
 		open, err := r.scribe.read(ctx, openKey(run, other.name), new(settled))

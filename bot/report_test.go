@@ -35,6 +35,8 @@ type newsroom struct {
 	reporters *bot.Reporters
 	end       func()
 	pace      time.Duration
+	equip     func(*bot.ReporterOptions) // nil: the world has all that there is
+	describe  func(context.Context, *playbooks.Catalog, *playbooks.Playbook)
 	wiretap   atomic.Pointer[func(context.Context, local.Call) error]
 }
 
@@ -100,15 +102,19 @@ func (n *newsroom) open() error {
 	var reporters atomic.Pointer[bot.Reporters]
 	e, err := engine.Open(context.Background(), engine.Options{
 		Logs: logs, Runners: ports.Runners(), Facts: ports.Facts(n.world.Forge), Policy: policy,
-		Changed: func(run string) { reporters.Load().Changed(run) },
+		Changed: func(run string) { reporters.Load().Changed(run) }, Describe: n.describe,
 	})
 	if err != nil {
 		return err
 	}
 	n.engine = e
-	n.reporters = bot.NewReporters(bot.ReporterOptions{
+	options := bot.ReporterOptions{
 		Engine: e, Logs: logs, Chat: n.world.Chat, Tracker: n.world.Tracker, System: "local", Channels: []string{"fallback"}, Zone: time.UTC, Pace: n.pace,
-	})
+	}
+	if n.equip != nil {
+		n.equip(&options)
+	}
+	n.reporters = bot.NewReporters(options)
 	reporters.Store(n.reporters)
 	return nil
 }

@@ -26,6 +26,8 @@ import (
 //	bot/issue/<run>                      keptIssue
 //	bot/cursor/<run>/<lane>/<channel>    cursor
 //	bot/notify/<run>/<step>/<channel>    kept, of the announcement
+//	bot/forge/<run>/<module>/…           digest of what the forge shows of it
+//	bot/page/<run>/<class>               keptPage, there while the incident is open
 //	bot/thread/<channel>/<message>       the run that the message is about
 const (
 	newestKey      = "bot/newest"
@@ -35,6 +37,8 @@ const (
 	issuePrefix    = "bot/issue/"
 	cursorPrefix   = "bot/cursor/"
 	announcePrefix = "bot/notify/"
+	forgePrefix    = "bot/forge/"
+	pagePrefix     = "bot/page/"
 	threadPrefix   = "bot/thread/"
 )
 

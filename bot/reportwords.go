@@ -173,6 +173,14 @@ func moduleMoves(pb *playbooks.Playbook, most int) string {
 	return enumerate(words, most, "and")
 }
 
+// bySpeaker is a person with the rule or train that spoke for them, if one did.
+func bySpeaker(name, rule string) string {
+	if rule == "" {
+		return name
+	}
+	return name + " (" + rule + ")"
+}
+
 // ruleWords says whom approval rules ask.
 func ruleWords(rules []playbooks.ApprovalRule) string {
 	words := make([]string, len(rules))

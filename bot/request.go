@@ -225,6 +225,9 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 	for i := range pb.Modules {
 		m := &pb.Modules[i]
 		item := chat.Item{Text: m.Name, Detail: m.Move()}
+		if news := newsWords(m.Changes); news != "" {
+			item.Detail += ": " + news
+		}
 		if since := p.since[m.Name]; !since.IsZero() && open != nil {
 			item.Detail += ", last changed " + p.clock(since)
 		}
@@ -251,7 +254,7 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 
 // asker names who asked for the run, and says so if they may agree to it as well.
 func (p *picture) asker(open *wanted) string {
-	name := mention(p.policy, p.by)
+	name := bySpeaker(mention(p.policy, p.by), p.rule)
 	if open != nil && slices.Contains(open.people, p.by) {
 		name += " (may approve it, too)"
 	}

@@ -30,7 +30,7 @@ func (r *Run) apply(e *Event) error {
 	}
 	switch e.Type {
 	case EventCreated:
-		r.Environment, r.By, r.Created, r.Override = e.Environment, e.By, e.Time, e.Reason
+		r.Environment, r.By, r.Rule, r.Created, r.Override = e.Environment, e.By, e.Rule, e.Time, e.Reason
 		if e.Request != nil {
 			r.Request = *e.Request
 		}
@@ -63,7 +63,7 @@ func (r *Run) apply(e *Event) error {
 	return nil
 }
 
-func halt(e *Event) *Halt { return &Halt{At: e.Time, By: e.By, Reason: e.Reason} }
+func halt(e *Event) *Halt { return &Halt{At: e.Time, By: e.By, Rule: e.Rule, Reason: e.Reason} }
 
 // applyStep handles the events that are about one step.
 func (r *Run) applyStep(e *Event) error {

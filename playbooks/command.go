@@ -34,7 +34,7 @@ type Command struct {
 	Environment string // start, freeze, unfreeze
 	By          string // a person's id in the catalog
 	Via         string
-	Rule        string // start: the rule or train that asked for it; empty: the person did
+	Rule        string // the rule or train that spoke for By; empty: the person did
 	Cause       string // identifies the delivery; empty: none
 	Step        string // retry, skip, confirm; approve, reject: empty means whatever is asked
 	Module      string // freeze, unfreeze of a module

@@ -76,9 +76,8 @@ func DecideStart(book *Book, env *EnvironmentState, p *Policy, cmd Command, now 
 		reason = cmd.Reason
 	}
 	request := book.Request
-	request.Rule = cmd.Rule
 	return Decision{Run: []Event{{
-		Type: EventCreated, Time: now, By: cmd.By, Via: cmd.Via, Cause: cmd.Cause,
+		Type: EventCreated, Time: now, By: cmd.By, Via: cmd.Via, Rule: cmd.Rule, Cause: cmd.Cause,
 		Environment: book.Environment, Digest: book.Digest, Request: &request, Reason: reason,
 	}}}, nil
 }
@@ -207,7 +206,7 @@ type deciding struct {
 }
 
 func (c *deciding) event(t EventType, step string) Event {
-	return Event{Type: t, Time: c.now, By: c.cmd.By, Via: c.cmd.Via, Cause: c.cmd.Cause, Step: step, Reason: c.cmd.Reason}
+	return Event{Type: t, Time: c.now, By: c.cmd.By, Via: c.cmd.Via, Rule: c.cmd.Rule, Cause: c.cmd.Cause, Step: step, Reason: c.cmd.Reason}
 }
 
 func (c *deciding) refuse(rule, format string, args ...any) (Decision, error) {

@@ -53,6 +53,8 @@ type Event struct {
 	Time time.Time `json:"time"`
 	By   string    `json:"by,omitempty"`  // a person's id; empty: Muster itself
 	Via  string    `json:"via,omitempty"` // the door it came through: "chat", "cli", "gitlab"
+	// Rule names the rule or train that spoke for By; empty: By did.
+	Rule string `json:"rule,omitempty"`
 	// Cause identifies the delivery (message, click, webhook) that led to the
 	// event. A command whose cause is in the log already is not carried out again.
 	Cause string `json:"cause,omitempty"`

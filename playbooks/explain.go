@@ -33,6 +33,14 @@ func (w Wait) String() string {
 	return b.String()
 }
 
+// byRule names a rule behind the person it spoke for.
+func byRule(rule string) string {
+	if rule == "" {
+		return ""
+	}
+	return " (" + rule + ")"
+}
+
 // Explain says why a run, or the step of it that is named, does not go on just
 // now: every surface asks this one function. A run that is over waits for nothing.
 func Explain(r *Run, env *EnvironmentState, p *Policy, step string, now time.Time) []Wait {
@@ -106,7 +114,7 @@ func (x *explaining) halts() {
 		if h.Reason != "" {
 			reason = ": " + h.Reason
 		}
-		x.add(Wait{For: fmt.Sprintf("%s paused the run%s", x.p.Name(h.By), reason), Since: h.At, Who: x.who(VerbOperate), Words: []string{"resume " + r.ID}})
+		x.add(Wait{For: fmt.Sprintf("%s paused the run%s", x.p.Name(h.By)+byRule(h.Rule), reason), Since: h.At, Who: x.who(VerbOperate), Words: []string{"resume " + r.ID}})
 	}
 }
 

@@ -35,7 +35,7 @@ func (s *planSteps) module(r, target, group, gathered int32) (verify int32) {
 		before = i
 	}
 
-	if d.Tag && target == m.targets[0] && !isPseudoVersion(m.version) {
+	if d.Tag && target == m.targets[0] && !IsPseudoVersion(m.version) {
 		add(Step{ID: "tag:" + m.Name, Kind: StepTag, Module: m.Name, Version: m.version, Params: m.built(nil), Timeout: DefaultTimeout,
 			Reason: "names the commit of " + m.Name + " " + m.TagPrefix + m.version + " in the forge"}, "")
 		why = "what is deployed is what has the name"

@@ -8,8 +8,6 @@ type Request struct {
 	Modules     []ModuleRef `json:"modules,omitempty"`
 	All         bool        `json:"all,omitempty"` // every module whose version is not live already
 	Reason      string      `json:"reason,omitempty"`
-	// Rule names what asked for it where that was no person by themselves: a rule or a train.
-	Rule string `json:"rule,omitempty"`
 	// NotBefore is when it may begin at the earliest; people are asked before that. Zero: at once.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 }

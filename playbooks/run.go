@@ -68,6 +68,7 @@ type Chapter struct {
 type Halt struct {
 	At     time.Time
 	By     string
+	Rule   string // the rule that did it for By; empty: By did
 	Reason string
 }
 
@@ -77,6 +78,7 @@ type Run struct {
 	ID          string
 	Environment string
 	By          string
+	Rule        string // the rule or train that started it for By; empty: By did
 	Request     Request
 	Override    string // reason for starting in spite of a freeze
 	Created     time.Time

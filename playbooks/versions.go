@@ -112,7 +112,8 @@ func (p *planner) findVersion(id int32) (version, source string, candidates []st
 // the beginning of its hash, see https://go.dev/ref/mod#pseudo-versions.
 var pseudoVersion = regexp.MustCompile(`[.-]\d{14}-[0-9a-f]{12}$`)
 
-func isPseudoVersion(version string) bool { return pseudoVersion.MatchString(version) }
+// IsPseudoVersion reports whether a version is named after a commit that has no tag.
+func IsPseudoVersion(version string) bool { return pseudoVersion.MatchString(version) }
 
 // planAt writes module@version for each version.
 func planAt(module string, versions []string) []string {

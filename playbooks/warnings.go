@@ -117,7 +117,7 @@ func (p *planner) warnModule(m *planModule) {
 	if build != nil && build.State != "" && build.State != BuildPassed && (ours || build.State != BuildMissing) {
 		p.warnings.add("build", m.Name, fmt.Sprintf("the build of %s %s is %s", m.Name, m.version, build.State))
 	}
-	if m.delivery.Tag && isPseudoVersion(m.version) {
+	if m.delivery.Tag && IsPseudoVersion(m.version) {
 		p.warnings.add("untagged", m.Name, fmt.Sprintf("%s %s is named after its commit, so it gets no tag", m.Name, m.version))
 	}
 	if !p.live.known {

@@ -105,6 +105,10 @@ type Engine struct {
 	work     sync.WaitGroup // loops and port calls
 }
 
+// Instance is the random name of this installation: it makes keys unique in systems that
+// several installations share.
+func (e *Engine) Instance() string { return e.instance }
+
 // Open reads what the store knows and returns an engine that is at rest: call
 // Resume to make it drive.
 func Open(ctx context.Context, o Options) (*Engine, error) {
