@@ -111,7 +111,10 @@ func (j *Jira) AddIssue(n NewIssue) (Issue, error) {
 	return j.public(i), nil
 }
 
-func refused(what string, a *answer) error { return fmt.Errorf("jirafake: %s: %s", what, a.text()) }
+func refused(what string, a *answer) error {
+	a.freeze()
+	return fmt.Errorf("jirafake: %s: %s", what, a.raw)
+}
 
 // richText is a text as a comment or description: a paragraph for each line on Cloud.
 func (j *Jira) richText(s string) any {

@@ -43,7 +43,7 @@ func (e *edit) read(o Object, may allows) {
 		f := e.j.fieldByID(id)
 		ops, is := update[id].([]any)
 		switch {
-		case f == nil || !may(f) && id != "comment" && id != "issuelinks":
+		case f == nil || !may(f) && id != "comment":
 			e.errs[id] = fmt.Sprintf(notOnScreen, id)
 		case !is:
 			e.errs[id] = "data was not an array"
@@ -143,7 +143,7 @@ func (j *Jira) create(u *User, o Object) (*issue, *answer) {
 	rest := maps.Clone(fields)
 	delete(rest, "project")
 	e.read(Object{"fields": rest, "update": o["update"]}, func(f *field) bool {
-		return f.id == "issuetype" || p.onScreen(f) && (f.id != "reporter" || j.may(u, p, ModifyReporter)) && (f.id != "assignee" || j.may(u, p, AssignIssues))
+		return f.id == "issuetype" || p.onScreen(f) && j.maySet(u, p, f)
 	})
 	if i.kind == nil && e.errs["issuetype"] == "" {
 		e.errs["issuetype"] = "Specify an issue type"
@@ -209,7 +209,7 @@ func (j *Jira) editIssue(r *request) answer {
 func (j *Jira) change(u *User, i *issue, o Object) *answer {
 	e := &edit{j: j, user: u, issue: i.clone(), errs: map[string]string{}}
 	e.read(o, func(f *field) bool {
-		return f.id == "issuetype" || i.project.onScreen(f) && (f.id != "reporter" || j.may(u, i.project, ModifyReporter)) && (f.id != "assignee" || j.may(u, i.project, AssignIssues))
+		return f.id == "issuetype" || i.project.onScreen(f) && j.maySet(u, i.project, f)
 	})
 	properties, bad := readProperties(o["properties"])
 	if bad != "" {
@@ -366,7 +366,7 @@ func (j *Jira) doTransition(r *request) answer {
 func (j *Jira) move(u *User, i *issue, t *Step, o Object) *answer {
 	screen := t.screen()
 	e := &edit{j: j, user: u, issue: i.clone(), errs: map[string]string{}}
-	e.read(o, func(f *field) bool { _, on := screen[f.id]; return on })
+	e.read(o, func(f *field) bool { _, on := screen[f.id]; return on && j.maySet(u, i.project, f) })
 	for id, must := range screen {
 		if f := j.fieldByID(id); must && f != nil && e.errs[id] == "" && f.show != nil && empty(f.show(j, e.issue, view{api: j.api})) {
 			e.errs[id] = f.name + " is required."

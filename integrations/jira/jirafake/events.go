@@ -8,8 +8,13 @@ import (
 // Webhooks show things as /rest/api/2 does, on both flavors.
 func hookView() view { return view{api: "/rest/api/2", hook: true} }
 
-func (j *Jira) hookIssue(i *issue) Object {
-	o := j.issueJSON(i, hookView(), []string{"*all", "-comment"}, nil, nil)
+// hookIssue is an issue in a webhook; what is told of changes on Cloud leaves comments out.
+func (j *Jira) hookIssue(i *issue, comments bool) Object {
+	fields := []string{"*all"}
+	if !comments {
+		fields = append(fields, "-comment")
+	}
+	o := j.issueJSON(i, hookView(), fields, nil, nil)
 	delete(o, "expand")
 	return o
 }
@@ -20,12 +25,12 @@ func (j *Jira) changelogJSON(c change) Object {
 
 func (j *Jira) issueCreated(u *User, i *issue, c change) {
 	j.tell("jira:issue_created", "Primary", Object{
-		"issue_event_type_name": "issue_created", "user": j.userJSON(u, hookView()), "issue": j.hookIssue(i), "changelog": j.changelogJSON(c),
+		"issue_event_type_name": "issue_created", "user": j.userJSON(u, hookView()), "issue": j.hookIssue(i, !j.cloud), "changelog": j.changelogJSON(c),
 	})
 }
 
 func (j *Jira) issueDeleted(u *User, i *issue) {
-	body := Object{"user": j.userJSON(u, hookView()), "issue": j.hookIssue(i)}
+	body := Object{"user": j.userJSON(u, hookView()), "issue": j.hookIssue(i, true)}
 	if !j.cloud {
 		body["issue_event_type_name"] = "issue_deleted"
 	}
@@ -46,7 +51,7 @@ func (j *Jira) issueUpdated(u *User, i *issue, c change, e event) {
 		}
 	}
 	if len(c.items) > 0 || !j.cloud {
-		body := Object{"issue_event_type_name": kind, "user": j.userJSON(u, hookView()), "issue": j.hookIssue(i)}
+		body := Object{"issue_event_type_name": kind, "user": j.userJSON(u, hookView()), "issue": j.hookIssue(i, !j.cloud)}
 		if len(c.items) > 0 {
 			body["changelog"] = j.changelogJSON(c)
 		}

@@ -72,7 +72,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000-
 
 const noIssue = "Issue does not exist or you do not have permission to see it."
 
-// byRef finds an issue by its key, also one that it had, or ID.
+// byRef finds an issue by its key or ID.
 func (j *Jira) byRef(ref string) *issue {
 	if id, err := strconv.Atoi(ref); err == nil {
 		return j.issues[id]
@@ -83,7 +83,7 @@ func (j *Jira) byRef(ref string) *issue {
 			return i
 		}
 	}
-	return j.issues[j.moved[ref]]
+	return nil
 }
 
 // visible finds an issue that somebody may see.
@@ -170,16 +170,19 @@ func (j *Jira) diff(before, after *issue) []item {
 		}
 		return u.Key, u.DisplayName
 	}
+	// One that went is shown with one that came, as in a change from one version to another.
 	set := func(field, id string, was, is []int, name func(int) string) {
-		for _, v := range was {
-			if !slices.Contains(is, v) {
-				add(field, id, strconv.Itoa(v), name(v), nil, nil)
+		went := slices.DeleteFunc(slices.Clone(was), func(v int) bool { return slices.Contains(is, v) })
+		came := slices.DeleteFunc(slices.Clone(is), func(v int) bool { return slices.Contains(was, v) })
+		for n := range max(len(went), len(came)) {
+			var from, fromString, to, toString any
+			if n < len(went) {
+				from, fromString = strconv.Itoa(went[n]), name(went[n])
 			}
-		}
-		for _, v := range is {
-			if !slices.Contains(was, v) {
-				add(field, id, nil, nil, strconv.Itoa(v), name(v))
+			if n < len(came) {
+				to, toString = strconv.Itoa(came[n]), name(came[n])
 			}
+			add(field, id, from, fromString, to, toString)
 		}
 	}
 	if before.resolution != after.resolution {
@@ -191,7 +194,7 @@ func (j *Jira) diff(before, after *issue) []item {
 		add("status", "status", strconv.Itoa(before.status.id), before.status.name, strconv.Itoa(after.status.id), after.status.name)
 	}
 	if before.summary != after.summary {
-		add("summary", "summary", nil, before.summary, nil, after.summary)
+		add("summary", "summary", nil, text(before.summary), nil, text(after.summary))
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.richOf(before, after))) {
 		if was, is := plain(before.rich[name]), plain(after.rich[name]); was != is {
@@ -307,7 +310,11 @@ func (j *Jira) issueJSON(i *issue, v view, fields, expand, properties []string) 
 		if f.show == nil || !wanted(f, fields) {
 			continue
 		}
-		chosen[f.id] = f.show(j, i, v)
+		value := f.show(j, i, v)
+		if f.absent && value == nil {
+			continue
+		}
+		chosen[f.id] = value
 		names[f.id], schemas[f.id] = f.name, f.schema
 	}
 	o["fields"] = chosen

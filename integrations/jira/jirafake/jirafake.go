@@ -89,7 +89,6 @@ type Jira struct {
 	statuses   []*status
 	types      []*issueType
 	issues     map[int]*issue
-	moved      map[string]int // issue by the key that it had
 	versions   []*version
 	components []*component
 	links      []*link
@@ -116,7 +115,7 @@ func New(opts Options) (*Jira, error) {
 	j := &Jira{
 		cloud: opts.Flavor == Cloud, api: "/rest/api/3", retries: opts.Retries, lag: opts.IndexLag, hideEmails: opts.HideEmails,
 		limit: opts.Limit, fault: opts.Fault, lastID: 10000, spent: map[*User][]time.Time{}, perRoute: map[string]int{},
-		denied: map[denial]bool{}, issues: map[int]*issue{}, moved: map[string]int{}, pages: map[string]*page{},
+		denied: map[denial]bool{}, issues: map[int]*issue{}, pages: map[string]*page{},
 		changed: make(chan struct{}),
 	}
 	if !j.cloud {

@@ -290,7 +290,7 @@ func (j *Jira) deleteRemoteLink(r *request) answer {
 	if bad != nil {
 		return *bad
 	}
-	i.remotes = slices.DeleteFunc(i.remotes, func(o *remoteLink) bool { return o == l })
+	i.remotes = slices.DeleteFunc(slices.Clone(i.remotes), func(o *remoteLink) bool { return o == l })
 	return noContent()
 }
 

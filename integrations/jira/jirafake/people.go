@@ -46,11 +46,14 @@ const (
 	DeleteAll      Permission = "DELETE_ALL_COMMENTS"
 	ManageProject  Permission = "ADMINISTER_PROJECTS"
 	ModifyReporter Permission = "MODIFY_REPORTER"
+	ResolveIssues  Permission = "RESOLVE_ISSUES"  // to set resolutions and fix versions
+	ScheduleIssues Permission = "SCHEDULE_ISSUES" // to set due dates
 )
 
 func projectPermissions() []Permission {
 	return []Permission{Browse, CreateIssues, EditIssues, Transition, AssignIssues, Assignable, LinkIssues, DeleteIssues,
-		AddComments, EditOwn, EditAll, DeleteOwn, DeleteAll, ManageProject, ModifyReporter}
+		AddComments, EditOwn, EditAll, DeleteOwn, DeleteAll, ManageProject, ModifyReporter, ResolveIssues, ScheduleIssues,
+		"CLOSE_ISSUES", "MOVE_ISSUES", "CREATE_ATTACHMENTS", "MANAGE_WATCHERS", "VIEW_VOTERS_AND_WATCHERS", "WORK_ON_ISSUES", "VIEW_DEV_TOOLS"}
 }
 
 type denial struct {
@@ -129,6 +132,16 @@ func (j *Jira) Revoke(user string) error {
 
 func (j *Jira) may(u *User, p *project, what Permission) bool {
 	return u != nil && !j.denied[denial{u, p.key, what}] && !j.denied[denial{u, "", what}]
+}
+
+// maySet reports whether somebody may set a field that is on the screen
+// (support.atlassian.com/jira-cloud-administration/docs/permissions-for-company-managed-projects).
+func (j *Jira) maySet(u *User, p *project, f *field) bool {
+	needs := map[string]Permission{
+		"reporter": ModifyReporter, "assignee": AssignIssues, "fixVersions": ResolveIssues, "resolution": ResolveIssues, "duedate": ScheduleIssues, "issuelinks": LinkIssues,
+	}
+	what, is := needs[f.id]
+	return !is || j.may(u, p, what)
 }
 
 // person finds somebody by name, account ID, key or address.

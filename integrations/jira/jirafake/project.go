@@ -45,7 +45,8 @@ type Step struct {
 	Resolve string
 	// Only names who may make it; empty: everybody with the permission.
 	Only []string
-	// If is asked whether the transition is there for an issue; nil: always.
+	// If is asked whether the transition is there for an issue; nil: always. It may not call
+	// the Jira, which is locked meanwhile.
 	If func(Issue) bool
 	// Event is the webhook's issue_event_type_name; empty: "issue_generic".
 	Event string

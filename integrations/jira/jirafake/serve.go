@@ -22,6 +22,7 @@ type answer struct {
 	body   any
 	raw    string
 	html   bool
+	json   bool // raw is JSON
 	header http.Header
 }
 
@@ -40,15 +41,16 @@ func wrong(errors map[string]string) answer {
 	return answer{status: http.StatusBadRequest, body: Object{"errorMessages": []string{}, "errors": errors}}
 }
 
-func (a *answer) text() string {
+// freeze writes the body while the lock is held: it may hold what changes later.
+func (a *answer) freeze() {
 	if a.body == nil {
-		return a.raw
+		return
 	}
 	raw, err := json.Marshal(a.body)
 	if err != nil {
 		panic(fmt.Sprintf("jirafake: an answer that is no JSON: %v", err))
 	}
-	return string(raw)
+	a.raw, a.json, a.body = string(raw), true, nil
 }
 
 func (a *answer) write(rw http.ResponseWriter) {
@@ -58,17 +60,13 @@ func (a *answer) write(rw http.ResponseWriter) {
 	switch {
 	case a.html:
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-	case a.body != nil:
+	case a.json:
 		rw.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	case a.raw != "":
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
 	rw.WriteHeader(a.status)
-	if a.body == nil {
-		_, _ = io.WriteString(rw, a.raw)
-		return
-	}
-	_, _ = io.WriteString(rw, a.text())
+	_, _ = io.WriteString(rw, a.raw)
 }
 
 // request is a call on its way. Handlers get it with the lock held.
@@ -242,15 +240,17 @@ func (j *Jira) serve(r *http.Request) (answer, error) {
 	if goOn {
 		j.mu.Lock()
 		a = j.carryOut(r, c, rt, known, values, user, authErr, raw, inside && inAPI)
+		a.freeze()
 		j.mu.Unlock()
 		a, err = j.after(r.Context(), f, a)
 	}
+	a.freeze()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	end := &j.calls[c.N-1]
 	end.Fault, end.Done = f.Kind, true
 	if err == nil {
-		end.Status, end.Answer = a.status, a.text()
+		end.Status, end.Answer = a.status, a.raw
 	}
 	return a, err
 }
@@ -293,7 +293,7 @@ func removedSearch(*request) answer {
 	return fail(http.StatusGone, "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. A full migration guideline is available at https://developer.atlassian.com/changelog/#CHANGE-2046")
 }
 
-// link is an address of the API. Called with the lock held.
+// self is an address of the API. Called with the lock held.
 func (j *Jira) self(v view, parts ...string) string {
 	for i, p := range parts {
 		parts[i] = url.PathEscape(p)

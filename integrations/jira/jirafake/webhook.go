@@ -127,7 +127,11 @@ func (j *Jira) Redeliver(n int) error {
 	d := j.deliveries[n-1]
 	for _, h := range j.hooks {
 		if h.URL == d.URL {
-			j.enqueue(&parcel{d, h, "Primary"})
+			flow := ""
+			if j.cloud {
+				flow = "Primary"
+			}
+			j.enqueue(&parcel{d, h, flow})
 			return nil
 		}
 	}
@@ -152,6 +156,9 @@ func (j *Jira) tell(name, flow string, body Object) {
 		rand.Read(b)
 		d := &Delivery{N: len(j.deliveries) + 1, ID: hex.EncodeToString(b), Event: name, URL: h.URL, Body: string(raw)}
 		j.deliveries = append(j.deliveries, d)
+		if !j.cloud { // it has one lane
+			flow = ""
+		}
 		j.enqueue(&parcel{d, h, flow})
 	}
 }
@@ -277,7 +284,9 @@ func attempt(ctx context.Context, w Webhook, d Delivery, flow string, n int) (in
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	r.Header.Set("User-Agent", "Atlassian Webhook HTTP Client")
 	r.Header.Set("X-Atlassian-Webhook-Identifier", d.ID)
-	r.Header.Set("X-Atlassian-Webhook-Flow", flow)
+	if flow != "" {
+		r.Header.Set("X-Atlassian-Webhook-Flow", flow)
+	}
 	if n > 0 {
 		r.Header.Set("X-Atlassian-Webhook-Retry", strconv.Itoa(n))
 	}

@@ -43,7 +43,7 @@ type path struct {
 	item  *openapi3.PathItem
 }
 
-// New reads a description. It takes about a second.
+// New reads a description. It takes about two seconds.
 func New(file string) (*Checker, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
