@@ -1,0 +1,100 @@
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/muster-release/muster/store"
+)
+
+// standEvery is how often is looked at what stands: facts that wait for a build, and alerts
+// that fire.
+const standEvery = time.Minute
+
+// standing looks at what waits and fires, first what an earlier process has left, until ctx
+// ends.
+func (in *Intake) standing(ctx context.Context) {
+	ticker := time.NewTicker(standEvery)
+	defer ticker.Stop()
+	for {
+		if err := in.decideWaiting(ctx); err != nil && ctx.Err() == nil {
+			in.o.Log.Warn("what waits for builds could not be looked at; it is tried again", "error", err)
+		}
+		if err := in.holdAgain(ctx); err != nil && ctx.Err() == nil {
+			in.o.Log.Warn("alerts that fire could not hold every run; it is tried again", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-in.recall:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// decideWaiting carries out what waited for builds that are registered now, and gives up what
+// has waited too long.
+func (in *Intake) decideWaiting(ctx context.Context) error {
+	var all []waiting
+	for pair, err := range in.o.Logs.Keys(ctx, waitingPrefix) {
+		if err != nil {
+			return err
+		}
+		var w waiting
+		if err := json.Unmarshal(pair.Value, &w); err != nil {
+			in.o.Log.Error("what waits for a build cannot be read", "key", string(pair.Key), "error", err)
+			continue
+		}
+		all = append(all, w)
+	}
+	var failed error
+	for i := range all {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := safely(func() error { return in.decideOne(ctx, all[i]) }); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+func (in *Intake) decideOne(ctx context.Context, w waiting) error {
+	key := factPrefix + factKey(&w.Event)
+	defer in.facts.lock(key)()
+	var d decision
+	there, err := in.read(ctx, key, &d)
+	if err != nil {
+		return err
+	}
+	if !there || d.Rule == nil {
+		return in.keep(ctx, store.Set{Key: waitingPrefix + factKey(&w.Event)})
+	}
+	r, err := in.choose(ctx, in.o.Policy().Catalog(), d.Rule, &w.Event)
+	if err != nil {
+		return err
+	}
+	if r.absent == "" {
+		return in.act(ctx, d, w.Event, r)
+	}
+	if time.Since(w.Since) < waitForBuild {
+		return nil
+	}
+	in.o.Log.Warn("a rule gives up: there is no build that passed", "rule", d.Name, "build", r.absent, "waited", waitForBuild, "fact", w.Event.Fact)
+	done := decision{At: d.At, Name: d.Name, Done: time.Now()}
+	return in.keep(ctx, store.Set{Key: key, Value: encode(done)}, store.Set{Key: waitingPrefix + factKey(&w.Event)})
+}
+
+// safely turns a panic into an error: what is written down comes again, so a mistake of ours
+// must not end the program.
+func safely(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("intake: panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return f()
+}
