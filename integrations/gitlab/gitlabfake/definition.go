@@ -35,7 +35,7 @@ type Job struct {
 	// job without AllowFailure blocks the pipeline until it was played.
 	When         string
 	AllowFailure bool
-	Only         func(Run) bool // nil: in every pipeline
+	Only         func(Run) bool // nil: in every pipeline; it must not call the server
 	Duration     time.Duration
 	Hold         bool   // it runs until FinishJob ends it
 	Fails        bool   // instead of success

@@ -2,7 +2,6 @@ package gitlabfake
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -120,7 +119,8 @@ func (s *Server) addHook(to *[]*hook, h Hook) *hook {
 	return added
 }
 
-// Disturb lets f decide from now on what goes wrong with each delivery; nil: nothing does.
+// Disturb lets f decide from now on what goes wrong with each delivery; nil: nothing does. It
+// is called with the server's lock held: it must not call the server.
 func (s *Server) Disturb(f func(Delivery) Disturbance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +135,8 @@ func (s *Server) Hold() {
 }
 
 // Release sends what was kept back, as arranged: another order, some twice, some not at all;
-// nil keeps all as they are. Later deliveries are sent at once.
+// nil keeps all as they are. Later deliveries are sent at once. The arrangement must not call
+// the server.
 func (s *Server) Release(arrange func([]Delivery) []Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -392,112 +393,4 @@ func sign(signing, id, stamp string, body []byte) string {
 func uuid() string {
 	x := secret(16)
 	return x[:8] + "-" + x[8:12] + "-4" + x[13:16] + "-a" + x[17:20] + "-" + x[20:]
-}
-
-// Hooks through the API: docs.gitlab.com/api/project_webhooks, /group_webhooks, /system_hooks
-
-func (q *request) hookList() *[]*hook {
-	switch {
-	case q.project != nil:
-		return &q.project.hooks
-	case q.group != nil:
-		return &q.group.hooks
-	}
-	return &q.s.system
-}
-
-func flagOf(event string) string { return event + "_events" }
-
-func (q *request) hookJSON(h *hook) object {
-	o := object{
-		"id": h.id, "url": h.URL, "name": "", "description": "", "created_at": stamp(h.created), "alert_status": h.alert(time.Now()),
-		"disabled_until": stamp(h.until), "enable_ssl_verification": true, "url_variables": []any{}, "custom_headers": []any{},
-		"push_events_branch_filter": h.Branches, "token_present": h.Secret != "", "signing_token_present": h.Signing != "",
-	}
-	for _, e := range hookEvents {
-		o[flagOf(e)] = h.Events == nil || slices.Contains(h.Events, e)
-	}
-	if q.project != nil {
-		o["project_id"] = q.project.id
-	}
-	if q.group != nil {
-		o["group_id"] = q.group.id
-	}
-	return o
-}
-
-func (q *request) listHooks() (any, *problem) {
-	var all []any
-	for _, h := range *q.hookList() {
-		all = append(all, q.hookJSON(h))
-	}
-	return q.pages(all)
-}
-
-func (q *request) theHook() (*hook, *problem) {
-	for _, h := range *q.hookList() {
-		if strconv.FormatInt(h.id, 10) == q.param("hook") {
-			return h, nil
-		}
-	}
-	return nil, notFound("")
-}
-
-func (q *request) getHook() (any, *problem) {
-	h, p := q.theHook()
-	if p != nil {
-		return nil, p
-	}
-	return q.hookJSON(h), nil
-}
-
-func (q *request) createHook() (any, *problem) {
-	if q.str("url") == "" {
-		return nil, missing("url")
-	}
-	if !strings.HasPrefix(q.str("url"), "http") {
-		return nil, refuse(http.StatusUnprocessableEntity, "Invalid url given")
-	}
-	h := Hook{Events: []string{}}
-	if !q.has("push_events") {
-		h.Events = append(h.Events, "push") // on unless it is switched off
-	}
-	return q.hookJSON(q.s.addHook(q.hookList(), q.changeHook(h))), nil
-}
-
-func (q *request) editHook() (any, *problem) {
-	h, p := q.theHook()
-	if p != nil {
-		return nil, p
-	}
-	h.Hook = q.changeHook(h.Hook)
-	h.fails, h.off, h.until = 0, false, time.Time{}
-	return q.hookJSON(h), nil
-}
-
-func (q *request) changeHook(h Hook) Hook {
-	h.URL, h.Secret = cmp.Or(q.str("url"), h.URL), cmp.Or(q.str("token"), h.Secret)
-	h.Signing = cmp.Or(q.str("signing_token"), h.Signing)
-	h.Branches = cmp.Or(q.str("push_events_branch_filter"), h.Branches)
-	events := h.Events
-	if events == nil {
-		events = hookEvents
-	}
-	h.Events = []string{}
-	for _, e := range hookEvents {
-		if q.flag(flagOf(e)) || !q.has(flagOf(e)) && slices.Contains(events, e) {
-			h.Events = append(h.Events, e)
-		}
-	}
-	return h
-}
-
-func (q *request) deleteHook() (any, *problem) {
-	h, p := q.theHook()
-	if p != nil {
-		return nil, p
-	}
-	list := q.hookList()
-	*list = slices.DeleteFunc(slices.Clone(*list), func(one *hook) bool { return one == h })
-	return nil, nil
 }
