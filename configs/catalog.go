@@ -28,10 +28,17 @@ type decoder struct {
 	refs    []ref
 	rules   []policyAt
 	targets []targetsAt
-	members map[string][]string // of groups
-	rolls   map[string]mark     // where groups say that they are in Slack, by group
-	shownIn []*node             // channels of environments
-	hints   int                 // suggestions looked for among all names
+	members map[string][]string        // of groups
+	rolls   map[string]map[string]mark // where groups say that members are in another system, by group and system
+	shownIn []*node                    // channels of environments, rules and trains
+	hints   int                        // suggestions looked for among all names
+
+	eventRules []ruleAt
+	ruleNames  map[string]mark
+	trains     map[string]mark
+	wishes     []wish
+	serves     bool // there is a section server
+	schedules  bool // the pager can be asked for schedules
 }
 
 func newDecoder(l *loader) *decoder {
@@ -44,7 +51,9 @@ func newDecoder(l *loader) *decoder {
 		people:       make(map[string]mark),
 		groups:       make(map[string]mark),
 		handles:      make(map[handle]string),
-		rolls:        make(map[string]mark),
+		rolls:        make(map[string]map[string]mark),
+		ruleNames:    make(map[string]mark),
+		trains:       make(map[string]mark),
 		index:        make(map[string]mark),
 	}
 }
@@ -68,6 +77,8 @@ func (d *decoder) sections() []section {
 		{key: "defaults", once: true, decode: d.defaultsSection},
 		{key: "modules", decode: d.each(d.module)},
 		{key: "access", decode: d.each(d.access)},
+		{key: "rules", decode: d.eventRulesSection},
+		{key: "trains", decode: d.trainsSection},
 		{key: "server", once: true, decode: d.serverSection},
 	}
 }
@@ -136,10 +147,14 @@ func (d *decoder) require(n *node, what string, keys ...string) {
 		return
 	}
 	for _, key := range keys {
-		if !slices.ContainsFunc(n.pairs, func(p pair) bool { return p.key == key }) {
+		if !hasKey(n, key) {
 			d.report(n.at, "", "%q is missing from %s", key, what)
 		}
 	}
+}
+
+func hasKey(n *node, key string) bool {
+	return slices.ContainsFunc(n.pairs, func(p pair) bool { return p.key == key })
 }
 
 // declare remembers that something bears a name, and reports a second one.
@@ -160,7 +175,8 @@ func (d *decoder) locate(at mark, path ...string) {
 
 func (d *decoder) module(n *node) {
 	var m playbooks.Module
-	var needs, owners, deploy *node
+	var needs, owners, deploy, onCall *node
+	var inSource []*node
 	ok := d.object(n, "a module",
 		field{key: "name", decode: func(n *node) {
 			if m.Name = d.name(n, "the name of a module", forModules); m.Name != "" {
@@ -170,7 +186,11 @@ func (d *decoder) module(n *node) {
 		}},
 		field{key: "description", decode: func(n *node) { m.Description = d.text(n) }},
 		field{key: "owners", decode: func(n *node) { owners = n }},
-		field{key: "source", decode: func(n *node) { m.Source = d.text(n) }},
+		field{key: "source", decode: func(n *node) { m.Source = d.source(n) }},
+		field{key: "path", decode: func(n *node) { m.Path, inSource = d.relative(n), append(inSource, n) }},
+		field{key: "tagPrefix", decode: func(n *node) { m.TagPrefix, inSource = d.tagPrefix(n), append(inSource, n) }},
+		field{key: "configPaths", decode: func(n *node) { m.ConfigPaths, inSource = d.configPaths(n), append(inSource, n) }},
+		field{key: "onCall", decode: func(n *node) { m.OnCall, onCall = d.schedule(n), n }},
 		field{key: "version", decode: func(n *node) { m.Version = d.name(n, "a version", forVersions) }},
 		field{key: "needs", decode: func(n *node) { needs = n }},
 		field{key: "labels", decode: func(n *node) { m.Labels = d.table(n) }},
@@ -187,6 +207,14 @@ func (d *decoder) module(n *node) {
 	}
 	if owners != nil {
 		m.Owners = d.names(owners, aPersonOrGroup, subject+" is owned by")
+	}
+	if m.Source == "" && !hasKey(n, "source") {
+		for _, in := range inSource {
+			d.report(in.at, "", "%q is about the project that %s comes from, and it has no source", in.name, subject)
+		}
+	}
+	if onCall != nil {
+		d.wish(onCall, pagerdutySystem, subject+" has people on call")
 	}
 	if needs != nil {
 		m.Needs = d.needs(needs, m.Name, subject)
@@ -285,6 +313,7 @@ func (d *decoder) environment(n *node) {
 			e.OnFailure = choice(d, n, "onFailure", playbooks.Hold, playbooks.FinishIndependent, playbooks.RollBack)
 		}},
 		field{key: "autoRollback", decode: func(n *node) { e.AutoRollback = d.flag(n) }},
+		field{key: "onlyRegistered", decode: func(n *node) { e.OnlyRegistered = d.flag(n) }},
 		field{key: "channels", decode: func(n *node) {
 			e.Channels = d.texts(n)
 			d.shownIn = append(d.shownIn, n)

@@ -72,6 +72,8 @@ func (d *decoder) check() {
 	}
 	d.checkTargets()
 	d.checkSlack()
+	d.checkRules()
+	d.checkWishes()
 	for _, asked := range d.rules {
 		d.checkApprovals(asked, circular)
 	}
@@ -207,14 +209,15 @@ func (d *decoder) checkGroups() map[string]bool {
 }
 
 // within returns all people of a group and of the groups in it, by ID. In a group that
-// is kept in Slack may be everybody who can be recognised there.
+// is kept in another system may be everybody who can be recognised there.
 func (d *decoder) within(group string) []string {
 	people := make(map[string]bool)
 	seen := map[string]bool{group: true}
 	for queue := []string{group}; len(queue) > 0; queue = queue[1:] {
-		if _, ok := d.rolls[queue[0]]; ok {
+		if in := d.rolls[queue[0]]; in != nil {
+			_, slack := in[slackSystem]
 			for i := range d.catalog.People {
-				if p := &d.catalog.People[i]; p.ID != "" && (p.Email != "" || p.Handles[slackSystem] != "") {
+				if p := &d.catalog.People[i]; p.ID != "" && (p.Email != "" || slack && p.Handles[slackSystem] != "") {
 					people[p.ID] = true
 				}
 			}
@@ -244,8 +247,11 @@ func (d *decoder) checkApprovals(asked policyAt, circular map[string]bool) {
 		switch {
 		case len(people) == 0:
 			hint := ""
-			if _, ok := d.rolls[rule.Group]; ok {
-				hint = "nobody has a handle in Slack or a mail address to be recognised by"
+			if in := d.rolls[rule.Group]; in != nil {
+				hint = "nobody has a mail address to be recognised by"
+				if _, slack := in[slackSystem]; slack {
+					hint = "nobody has a handle in Slack or a mail address to be recognised by"
+				}
 			}
 			d.report(asked.groups[i], hint, "environment %q asks %q, a group without people", asked.environment, rule.Group)
 			possible = false

@@ -59,6 +59,14 @@ type Server struct {
 	// Slack is the workspace in which people talk to Muster; nil if none is
 	// configured. Beside WorldLocal it takes the place of that world's chat.
 	Slack *Slack
+	// GitLab, Jira, PagerDuty and Alertmanager are the systems that Muster works with, each
+	// nil if it is not configured.
+	GitLab       *GitLab
+	Jira         *Jira
+	PagerDuty    *PagerDuty
+	Alertmanager *Alertmanager
+	// Registries are those of container images that ask who somebody is.
+	Registries []Registry
 }
 
 // Slack says how to reach a Slack workspace. At least one of AppToken and

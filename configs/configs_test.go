@@ -88,12 +88,27 @@ func load(files fstest.MapFS, env map[string]string) string {
 	if err != nil {
 		return err.Error() + "\n"
 	}
-	server, slack := config.Server, ""
-	if server.Slack != nil {
-		slack = fmt.Sprintf("slack: %+v\n", *server.Slack)
-		server.Slack = nil
+	s := config.Server
+	out := fmt.Sprintf("%s\nserver: {%s %s %s %v %s}\n", data, s.Listen, s.Data, s.URL, s.Tokens, s.World)
+	if s.Slack != nil {
+		out += fmt.Sprintf("slack: %+v\n", *s.Slack)
 	}
-	return fmt.Sprintf("%s\nserver: %v\n%sfiles: %v\n", data, server, slack, config.Files)
+	if s.GitLab != nil {
+		out += fmt.Sprintf("gitlab: %+v\n", *s.GitLab)
+	}
+	if s.Jira != nil {
+		out += fmt.Sprintf("jira: %+v\n", *s.Jira)
+	}
+	if s.PagerDuty != nil {
+		out += fmt.Sprintf("pagerduty: %+v\n", *s.PagerDuty)
+	}
+	if s.Alertmanager != nil {
+		out += fmt.Sprintf("alertmanager: %+v\n", *s.Alertmanager)
+	}
+	if s.Registries != nil {
+		out += fmt.Sprintf("registries: %+v\n", s.Registries)
+	}
+	return fmt.Sprintf("%sfiles: %v\n", out, config.Files)
 }
 
 func lookupIn(env map[string]string) func(string) (string, bool) {
@@ -269,7 +284,7 @@ func TestProblemHasItsPlace(t *testing.T) {
 }
 
 func TestGates(t *testing.T) {
-	const gates = "environments: [{name: live}]\nmodules: [{name: a, deploy: {gates: [%s, {kind: %[1]s, params: {level: high}}]}}]\n"
+	const gates = "environments: [{name: live}]\nmodules: [{name: a, deploy: {gates: [%s, {kind: %[1]s, params: {ref: main}}]}}]\n"
 	if _, err := loadText(fmt.Sprintf(gates, "quality")); err == nil {
 		t.Error("a kind of gate that nothing can ask was accepted")
 	}
@@ -277,7 +292,7 @@ func TestGates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if gates := config.Catalog.Modules[0].Deploy[""].Gates; len(gates) != 2 || gates[1].Params["level"] != "high" {
+	if gates := config.Catalog.Modules[0].Deploy[""].Gates; len(gates) != 2 || gates[1].Params["ref"] != "main" {
 		t.Errorf("gates = %+v", gates)
 	}
 }

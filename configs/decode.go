@@ -230,6 +230,35 @@ func (d *decoder) span(n *node) (time.Duration, bool) {
 	return span, true
 }
 
+// between returns a time span that is more than zero, at least low and at most high.
+func (d *decoder) between(n *node, low, high time.Duration) time.Duration {
+	known := len(d.found)
+	span := d.duration(n)
+	switch {
+	case len(d.found) > known:
+	case span < low:
+		d.report(n.at, "", "%q is %s, and must be at least %s", n.name, n.text, shortSpan(low))
+	case span > high:
+		d.report(n.at, "", "%q is %s, and must be at most %s", n.name, n.text, shortSpan(high))
+	default:
+		return span
+	}
+	return max(low, 0)
+}
+
+// shortSpan writes a span as people write it in a configuration, in one unit.
+func shortSpan(span time.Duration) string {
+	for _, unit := range []struct {
+		span time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
+		if span >= unit.span && span%unit.span == 0 {
+			return strconv.FormatInt(int64(span/unit.span), 10) + unit.name
+		}
+	}
+	return span.String()
+}
+
 // parseDuration reads what time.ParseDuration reads, and days before it: 1d12h.
 // A day is 24 hours.
 func parseDuration(s string) (time.Duration, bool) {
@@ -272,11 +301,12 @@ func (d *decoder) name(n *node, what, forbidden string) string {
 }
 
 // What names may not contain. MODULE@VERSION is how people ask for a version,
-// and steps are called kind:module@target.
+// steps are called kind:module@target, and releases remember what/name began them.
 const (
 	forModules  = "@"
 	forVersions = "@"
 	forPlaces   = "@:"
+	forCauses   = "@:/"
 )
 
 const maxNameLength = 200

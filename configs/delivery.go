@@ -83,10 +83,13 @@ func (d *decoder) delivery(n *node, targets *[]*node, more ...field) patch {
 	d.object(n, "a delivery", append([]field{
 		{key: "deployer", decode: func(n *node) {
 			value := d.text(n)
+			if value == gitlabSystem {
+				d.wish(n, gitlabSystem, "it is deployed by GitLab")
+			}
 			set(func(to *playbooks.Delivery) { to.Deployer = value })
 		}},
 		{key: "params", decode: func(n *node) {
-			values := d.table(n)
+			values := d.params(n)
 			set(func(to *playbooks.Delivery) {
 				merged := maps.Clone(to.Params)
 				if merged == nil {
@@ -109,6 +112,7 @@ func (d *decoder) delivery(n *node, targets *[]*node, more ...field) patch {
 		}},
 		{key: "artifact", decode: func(n *node) {
 			value := d.text(n)
+			d.placeholders(n, value, []string{"{version}", "{commit}", "{digest}"})
 			set(func(to *playbooks.Delivery) { to.Artifact = value })
 		}},
 		{key: "strategy", decode: func(n *node) {
@@ -133,6 +137,13 @@ func (d *decoder) delivery(n *node, targets *[]*node, more ...field) patch {
 		{key: "publish", decode: func(n *node) {
 			value := d.job(n, "a publication")
 			set(func(to *playbooks.Delivery) { to.Publish = &value })
+		}},
+		{key: "tag", decode: func(n *node) {
+			value := d.flag(n)
+			if value {
+				d.wish(n, gitlabSystem, "the forge is to tag what is deployed")
+			}
+			set(func(to *playbooks.Delivery) { to.Tag = value })
 		}},
 		{key: "timeout", decode: func(n *node) {
 			value := d.duration(n)
@@ -200,48 +211,6 @@ func (d *decoder) stages(n *node) []playbooks.CanaryStage {
 	return stages
 }
 
-// The kinds of gate that Muster can ask: a time of its own, and what is asked of
-// the port of that name.
-const (
-	soak     = "soak"
-	pipeline = "pipeline"
-)
-
-// gate reads a kind alone, `soak: 2h`, or a kind with parameters.
-func (d *decoder) gate(n *node) playbooks.Gate {
-	var gate playbooks.Gate
-	var kind, span *node
-	if n.kind != mapping {
-		kind = n
-	} else {
-		d.object(n, "a gate",
-			field{key: "kind", decode: func(n *node) { kind = n }},
-			field{key: soak, decode: func(n *node) { span = n }},
-			field{key: "params", decode: func(n *node) { gate.Params = d.table(n) }},
-		)
-	}
-	if kind != nil {
-		gate.Kind = choice(d, kind, "kind of gate", soak, pipeline)
-	}
-	if span != nil {
-		gate.Soak = d.duration(span)
-	}
-	switch {
-	case kind == nil && span == nil:
-		d.require(n, "a gate", "kind")
-	case kind == nil:
-		gate.Kind = soak
-	case span == nil && gate.Kind == soak:
-		d.report(n.at, "write soak: 2h", "a soak gate needs to know how long")
-	case span != nil && gate.Kind != soak && gate.Kind != "":
-		d.report(span.at, "", "a gate of kind %q does not soak: make two gates of it", gate.Kind)
-	}
-	if gate.Kind == soak && gate.Params != nil {
-		d.report(n.at, "", "a soak gate takes no params")
-	}
-	return gate
-}
-
 func (d *decoder) tests(n *node) []playbooks.Job {
 	var jobs []playbooks.Job
 	seen := make(map[string]bool)
@@ -257,13 +226,47 @@ func (d *decoder) tests(n *node) []playbooks.Job {
 	return jobs
 }
 
+// job reads work around a deployment. What runs it is one of its parameters.
 func (d *decoder) job(n *node, what string) playbooks.Job {
 	var job playbooks.Job
+	var with *node
 	d.object(n, what,
 		field{key: "name", decode: func(n *node) { job.Name = d.name(n, "the name of "+what, forPlaces) }},
-		field{key: "params", decode: func(n *node) { job.Params = d.table(n) }},
+		field{key: playbooks.ParamWith, decode: func(n *node) { with = n }},
+		field{key: "params", decode: func(n *node) { job.Params = d.params(n) }},
 		field{key: "timeout", decode: func(n *node) { job.Timeout = d.duration(n) }},
 		field{key: "reversible", decode: func(n *node) { job.Irreversible = !d.flag(n) }},
 	)
+	if with == nil {
+		return job
+	}
+	runner := d.name(with, "what "+what+" is run with", forPlaces)
+	if _, twice := job.Params[playbooks.ParamWith]; twice {
+		d.report(with.at, "", "%q is among the params, too", playbooks.ParamWith)
+	}
+	if runner == gitlabSystem {
+		d.wish(with, gitlabSystem, what+" is run by GitLab")
+	}
+	if runner != "" {
+		if job.Params == nil {
+			job.Params = make(map[string]string, 1)
+		}
+		job.Params[playbooks.ParamWith] = runner
+	}
 	return job
+}
+
+// pipelineValues are what the inputs and variables of a pipeline may ask for.
+var pipelineValues = []string{"{version}", "{commit}", "{environment}", "{target}", "{module}", "{run}", "{artifact}"}
+
+// params reads parameters, which mean something to a deployer alone; but those of
+// GitLab's pipelines are known.
+func (d *decoder) params(n *node) map[string]string {
+	values := d.table(n)
+	for _, p := range n.pairs {
+		if strings.HasPrefix(p.key, "inputs.") || strings.HasPrefix(p.key, "vars.") {
+			d.placeholders(p.value, p.value.text, pipelineValues)
+		}
+	}
+	return values
 }

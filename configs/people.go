@@ -57,8 +57,10 @@ func (d *decoder) claim(person string, p pair) {
 	d.handles[h] = person
 }
 
-func (d *decoder) email(n *node) string {
-	value := d.text(n)
+func (d *decoder) email(n *node) string { return d.mail(n, d.text(n)) }
+
+// mail reads a mail address, as n gives it.
+func (d *decoder) mail(n *node, value string) string {
 	user, host, ok := strings.Cut(value, "@")
 	if value != "" && (!ok || user == "" || host == "" || strings.ContainsAny(value, " \n\t<>,") || strings.Contains(host, "@")) {
 		d.report(n.at, "", "%q is no mail address", value)
@@ -68,7 +70,7 @@ func (d *decoder) email(n *node) string {
 
 func (d *decoder) group(n *node) {
 	var g playbooks.Group
-	var members, inSlack *node
+	var members, inSlack, onCall *node
 	ok := d.object(n, "a group",
 		field{key: "name", decode: func(n *node) {
 			if g.Name = d.name(n, "the name of a group", forPlaces); g.Name != "" {
@@ -79,26 +81,42 @@ func (d *decoder) group(n *node) {
 		}},
 		field{key: "members", decode: func(n *node) { members = n }},
 		field{key: slackSystem, decode: func(n *node) { inSlack = n }},
+		field{key: pagerdutySystem, decode: func(n *node) { onCall = n }},
 	)
 	if !ok {
 		return
 	}
 	d.require(n, "a group", "name")
-	if inSlack == nil {
+	if inSlack == nil && onCall == nil {
 		d.require(n, "a group", "members")
 	}
 	if members != nil {
 		g.Members = d.names(members, aPersonOrGroup, "group "+quote(g.Name)+" has the member")
 	}
+	g.From = make(map[string]string)
 	if inSlack != nil {
-		if g.Name != "" {
-			d.rolls[g.Name] = inSlack.at
-		}
-		if usergroup := d.usergroup(inSlack); usergroup != "" {
-			g.From = map[string]string{slackSystem: usergroup}
-		}
+		d.kept(&g, slackSystem, inSlack, d.usergroup(inSlack))
+	}
+	if onCall != nil {
+		d.kept(&g, pagerdutySystem, onCall, d.schedule(onCall))
+	}
+	if len(g.From) == 0 {
+		g.From = nil
 	}
 	d.catalog.Groups = append(d.catalog.Groups, g)
+}
+
+// kept remembers that members of a group are those of one in another system.
+func (d *decoder) kept(g *playbooks.Group, system string, n *node, there string) {
+	if g.Name != "" {
+		if d.rolls[g.Name] == nil {
+			d.rolls[g.Name] = make(map[string]mark)
+		}
+		d.rolls[g.Name][system] = n.at
+	}
+	if there != "" {
+		g.From[system] = there
+	}
 }
 
 func (d *decoder) reserved(n *node, name string) {

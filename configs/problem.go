@@ -170,7 +170,7 @@ func (m mark) excerpt() string {
 
 // secretKey finds what is written behind a key that sounds like a secret, for
 // files that are too broken to know what is one.
-var secretKey = regexp.MustCompile(`(?i)(?:token|secret|password|passwd|credential|api[-_]?key|private[-_]?key)s?["']?\s*:\s+(.*)`)
+var secretKey = regexp.MustCompile(`(?i)(?:token|secret|password|passwd|credential|api[-_]?key|private[-_]?key|routing[-_]?key)s?["']?\s*:\s+(.*)`)
 
 // soundsSecret reports whether secretKey, which is slow, is worth a try.
 func soundsSecret(line string) bool {

@@ -11,6 +11,7 @@ import (
 
 func (d *decoder) serverSection(n *node) {
 	s := &d.server
+	d.serves = true
 	d.object(n, "server",
 		field{key: "listen", decode: func(n *node) { s.Listen = d.address(n) }},
 		field{key: "data", decode: func(n *node) { s.Data = d.setting(n) }},
@@ -18,6 +19,11 @@ func (d *decoder) serverSection(n *node) {
 		field{key: "tokens", decode: d.tokens},
 		field{key: "world", decode: func(n *node) { s.World = choice(d, n, "world", WorldLocal) }},
 		field{key: "slack", decode: d.slack},
+		field{key: gitlabSystem, decode: d.gitlab},
+		field{key: jiraSystem, decode: d.jira},
+		field{key: pagerdutySystem, decode: d.pagerduty},
+		field{key: alertmanagerSystem, decode: d.alertmanager},
+		field{key: "registries", decode: d.registries},
 	)
 }
 
@@ -52,6 +58,44 @@ func (d *decoder) url(n *node) string {
 		d.report(n.at, "", `%q wants nothing but a host and a path`, n.name)
 	}
 	return strings.TrimRight(value, "/")
+}
+
+// secure reads an address that secrets go to, which is encrypted or on this machine,
+// without a slash at the end.
+func (d *decoder) secure(n *node) string {
+	before := len(d.found)
+	value := d.url(n)
+	if value == "" || len(d.found) > before {
+		return ""
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "https" && !loopback(u.Hostname()) {
+		d.report(n.at, "", "%q wants https://: tokens go there, and http:// is for this machine alone", n.name)
+		return ""
+	}
+	return value
+}
+
+// site reads the address of a system where people find it. Its own pages and
+// interfaces are below: what goes on as one of those was copied from there.
+func (d *decoder) site(n *node, below ...string) string {
+	value := d.secure(n)
+	u, err := url.Parse(value)
+	if err != nil {
+		return ""
+	}
+	for _, part := range below {
+		if before, _, found := strings.Cut(u.Path+"/", part); found {
+			u.Path, u.RawPath = before, ""
+			d.report(n.at, "did you mean "+quote(u.String())+"?", "%q wants the address where people find it, without what is below it", n.name)
+			return ""
+		}
+	}
+	return value
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // minToken is the least length of a token, in characters.
@@ -105,6 +149,34 @@ func (d *decoder) secret(n *node) Secret {
 	d.hide(n)
 	d.report(n.at, "", "a secret is not written here: give it as ${NAME}, from the environment, or as file:PATH")
 	return Secret{}
+}
+
+// key reads a secret that another system made.
+func (d *decoder) key(n *node) Secret {
+	s := d.secret(n)
+	d.opaque(n, s)
+	return s
+}
+
+// strong reads a secret by which others show that they may tell Muster what happened:
+// nobody may guess it.
+func (d *decoder) strong(n *node) Secret {
+	s := d.secret(n)
+	value := s.Reveal()
+	if value != "" && d.opaque(n, s) && utf8.RuneCountInString(value) < minToken {
+		d.report(n.at, "make one with: openssl rand -hex 24", "%q can be guessed: it has fewer than %d characters", n.name, minToken)
+	}
+	return s
+}
+
+// opaque reports a secret with what none that a system makes has: it was copied
+// with something around it.
+func (d *decoder) opaque(n *node, s Secret) bool {
+	if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		d.report(n.at, "copy it again", "%q holds a space, or a character that does not belong there", n.name)
+		return false
+	}
+	return true
 }
 
 // hide keeps a literal secret out of every excerpt.

@@ -1,8 +1,6 @@
 package configs
 
 import (
-	"net"
-	"net/url"
 	"strings"
 	"unicode"
 )
@@ -82,34 +80,13 @@ func (d *decoder) slackToken(n *node) Secret {
 	return token
 }
 
-// opaque reports a secret with what none of Slack's has: it was copied with
-// something around it.
-func (d *decoder) opaque(n *node, s Secret) bool {
-	if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
-		d.report(n.at, "copy it again", "%q holds a space, or a character that does not belong there", n.name)
-		return false
-	}
-	return true
-}
-
-// apiURL reads where the Web API is. The tokens go there, so it is encrypted, or
-// on this machine.
+// apiURL reads where the Web API is.
 func (d *decoder) apiURL(n *node) string {
-	before := len(d.found)
-	value := d.url(n)
-	if value == "" || len(d.found) > before {
-		return ""
-	}
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "https" && !loopback(u.Hostname()) {
-		d.report(n.at, "", "%q wants https://: tokens go there, and http:// is for this machine alone", n.name)
+	value := d.secure(n)
+	if value == "" {
 		return ""
 	}
 	return value + "/"
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // channels reports names that no channel of Slack has. A name says nothing to the
@@ -183,7 +160,9 @@ func (d *decoder) checkSlack() {
 		}
 		return
 	}
-	for group, at := range d.rolls {
-		d.report(at, "", "group %q has members in Slack, and there is no server: slack: to ask there", group)
+	for group, in := range d.rolls {
+		if at, ok := in[slackSystem]; ok {
+			d.report(at, "", "group %q has members in Slack, and there is no server: slack: to ask there", group)
+		}
 	}
 }

@@ -1,0 +1,178 @@
+package configs
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/muster-release/muster/playbooks"
+)
+
+// soak is the gate that is a time of Muster's own. All others are asked of the port of
+// that name.
+const soak = "soak"
+
+// gateKind is a kind of gate that Muster can ask.
+type gateKind struct {
+	system string // whom it asks; empty: whatever forge there is
+	params []gateParam
+	// needs are parameters of which it must have one.
+	needs   []string
+	example string
+}
+
+type gateParam struct {
+	name string
+	read func(*decoder, *node) string
+}
+
+// gateKinds are all but soak, by name.
+var gateKinds = map[string]gateKind{
+	"pipeline": {params: []gateParam{{"ref", (*decoder).word}}},
+	"jobs": {system: gitlabSystem, needs: []string{"names"}, example: "jobs: {names: [unit]}",
+		params: []gateParam{{"names", (*decoder).words}}},
+	"tests": {system: gitlabSystem, params: []gateParam{{"new", (*decoder).whole}, {"total", (*decoder).whole}}},
+	"coverage": {system: gitlabSystem, needs: []string{"least", "drop"}, example: "coverage: {least: 80, drop: 1.5}",
+		params: []gateParam{{"least", (*decoder).percent}, {"drop", (*decoder).percent}}},
+	"merge-approvals": {system: gitlabSystem, params: []gateParam{{"count", (*decoder).positive}}},
+	"latest":          {system: gitlabSystem, params: []gateParam{{"branch", (*decoder).word}}},
+	"stories":         {system: jiraSystem, params: []gateParam{{"statuses", (*decoder).words}, {"types", (*decoder).words}}},
+	"blockers":        {system: jiraSystem, params: []gateParam{{"priorities", (*decoder).words}, {"component", (*decoder).word}, {"version", (*decoder).word}}},
+	"version-check":   {system: jiraSystem, params: []gateParam{{"version", (*decoder).word}}},
+}
+
+// gate reads a kind alone, `soak: 2h`, a kind with its parameters behind it, or under
+// `params`.
+func (d *decoder) gate(n *node) playbooks.Gate {
+	var gate playbooks.Gate
+	var kind, span, params, own *node
+	if n.kind != mapping {
+		kind = n
+	} else {
+		fields := []field{
+			{key: "kind", decode: func(n *node) { kind = n }},
+			{key: soak, decode: func(n *node) { span = n }},
+			{key: "params", decode: func(n *node) { params = n }},
+		}
+		for _, name := range slices.Sorted(maps.Keys(gateKinds)) {
+			fields = append(fields, field{key: name, decode: func(n *node) {
+				if own != nil {
+					d.report(n.at, "", "a gate is of one kind: make two gates of %q and %q", own.name, name)
+					return
+				}
+				own = n
+			}})
+		}
+		d.object(n, "a gate", fields...)
+	}
+	if own != nil {
+		for _, other := range []*node{kind, span, params} {
+			if other != nil {
+				d.report(other.at, "", "%q has no place beside %q, which has its parameters behind it", other.name, own.name)
+			}
+		}
+		gate.Kind = own.name
+		gate.Params = d.gateParams(own, own.name)
+		return d.asked(own, gate)
+	}
+	if kind != nil {
+		gate.Kind = choice(d, kind, "kind of gate", append([]string{soak}, slices.Sorted(maps.Keys(gateKinds))...)...)
+	}
+	if span != nil {
+		gate.Soak = d.duration(span)
+	}
+	switch {
+	case kind == nil && span == nil:
+		d.require(n, "a gate", "kind")
+	case kind == nil:
+		gate.Kind = soak
+	case span == nil && gate.Kind == soak:
+		d.report(n.at, "write soak: 2h", "a soak gate needs to know how long")
+	case span != nil && gate.Kind != soak && gate.Kind != "":
+		d.report(span.at, "", "a gate of kind %q does not soak: make two gates of it", gate.Kind)
+	}
+	switch {
+	case params == nil:
+	case gate.Kind == soak:
+		d.report(n.at, "", "a soak gate takes no params")
+	case gate.Kind != "":
+		gate.Params = d.gateParams(params, gate.Kind)
+	}
+	return d.asked(n, gate)
+}
+
+// asked completes a gate that stands at n.
+func (d *decoder) asked(n *node, gate playbooks.Gate) playbooks.Gate {
+	kind, known := gateKinds[gate.Kind]
+	if !known {
+		return gate
+	}
+	if kind.system != "" {
+		d.wish(n, kind.system, "a gate of kind "+quote(gate.Kind)+" asks "+kind.system)
+	}
+	if len(kind.needs) > 0 && len(gate.Params) == 0 {
+		d.report(n.at, "write "+kind.example, "a gate of kind %q needs %s", gate.Kind, strings.Join(kind.needs, " or "))
+	}
+	return gate
+}
+
+func (d *decoder) gateParams(n *node, kind string) map[string]string {
+	params := make(map[string]string)
+	var fields []field
+	for _, p := range gateKinds[kind].params {
+		fields = append(fields, field{key: p.name, decode: func(n *node) { params[p.name] = p.read(d, n) }})
+	}
+	d.object(n, "a gate of kind "+quote(kind), fields...)
+	if len(params) == 0 {
+		return nil
+	}
+	return params
+}
+
+// What parameters are, as the text that a gate's port reads.
+
+func (d *decoder) word(n *node) string { return d.given(n, d.text(n)) }
+
+// words reads one name or a list of names, and separates them by commas.
+func (d *decoder) words(n *node) string {
+	if n.kind != list {
+		return d.word(n)
+	}
+	var words []string
+	for _, item := range d.unique(n.items) {
+		word := d.word(item)
+		if strings.Contains(word, ",") {
+			d.report(item.at, "", "an entry of %q contains a comma", n.name)
+		}
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	if len(n.items) == 0 {
+		d.report(n.at, "", "%q is empty", n.name)
+	}
+	return strings.Join(words, ",")
+}
+
+func (d *decoder) whole(n *node) string    { return strconv.Itoa(d.count(n)) }
+func (d *decoder) positive(n *node) string { return strconv.Itoa(d.integer(n, 1, 100)) }
+
+// percent reads a number from 0 to 100.
+func (d *decoder) percent(n *node) string {
+	if n.kind == text && strings.HasSuffix(n.text, "%") {
+		d.report(n.at, "leave the % out", "%q wants a number from 0 to 100", n.name)
+		return ""
+	}
+	if n.kind != number {
+		d.want(n, "a number from 0 to 100")
+		return ""
+	}
+	// Written as it is meant: no exponents, no hexadecimal figures.
+	value, err := strconv.ParseFloat(n.text, 64)
+	if err != nil || value < 0 || value > 100 || strings.Trim(n.text, "0123456789.") != "" {
+		d.report(n.at, "", "%q wants a number from 0 to 100, found %s", n.name, n.text)
+		return ""
+	}
+	return n.text
+}
