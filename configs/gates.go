@@ -64,7 +64,11 @@ func (d *decoder) gate(n *node) playbooks.Gate {
 				own = n
 			}})
 		}
+		known := len(d.found)
 		d.object(n, "a gate", fields...)
+		if len(d.found) > known && own == nil && kind == nil && span == nil {
+			return gate
+		}
 	}
 	if own != nil {
 		for _, other := range []*node{kind, span, params} {
@@ -74,7 +78,7 @@ func (d *decoder) gate(n *node) playbooks.Gate {
 		}
 		gate.Kind = own.name
 		gate.Params = d.gateParams(own, own.name)
-		return d.asked(own, gate)
+		return d.asks(own, gate)
 	}
 	if kind != nil {
 		gate.Kind = choice(d, kind, "kind of gate", append([]string{soak}, slices.Sorted(maps.Keys(gateKinds))...)...)
@@ -93,26 +97,22 @@ func (d *decoder) gate(n *node) playbooks.Gate {
 		d.report(span.at, "", "a gate of kind %q does not soak: make two gates of it", gate.Kind)
 	}
 	switch {
-	case params == nil:
 	case gate.Kind == soak:
-		d.report(n.at, "", "a soak gate takes no params")
-	case gate.Kind != "":
+		if params != nil {
+			d.report(n.at, "", "a soak gate takes no params")
+		}
+	case gate.Kind != "" && params != nil:
 		gate.Params = d.gateParams(params, gate.Kind)
+	case gate.Kind != "":
+		d.lacking(n, gate.Kind)
 	}
-	return d.asked(n, gate)
+	return d.asks(n, gate)
 }
 
-// asked completes a gate that stands at n.
-func (d *decoder) asked(n *node, gate playbooks.Gate) playbooks.Gate {
-	kind, known := gateKinds[gate.Kind]
-	if !known {
-		return gate
-	}
-	if kind.system != "" {
-		d.wish(n, kind.system, "a gate of kind "+quote(gate.Kind)+" asks "+kind.system)
-	}
-	if len(kind.needs) > 0 && len(gate.Params) == 0 {
-		d.report(n.at, "write "+kind.example, "a gate of kind %q needs %s", gate.Kind, strings.Join(kind.needs, " or "))
+// asks remembers whom a gate that stands at n asks.
+func (d *decoder) asks(n *node, gate playbooks.Gate) playbooks.Gate {
+	if system := gateKinds[gate.Kind].system; system != "" {
+		d.wish(n, system, "a gate of kind "+quote(gate.Kind)+" asks "+system)
 	}
 	return gate
 }
@@ -123,11 +123,22 @@ func (d *decoder) gateParams(n *node, kind string) map[string]string {
 	for _, p := range gateKinds[kind].params {
 		fields = append(fields, field{key: p.name, decode: func(n *node) { params[p.name] = p.read(d, n) }})
 	}
+	known := len(d.found)
 	d.object(n, "a gate of kind "+quote(kind), fields...)
-	if len(params) == 0 {
-		return nil
+	if len(params) > 0 {
+		return params
 	}
-	return params
+	if len(d.found) == known {
+		d.lacking(n, kind)
+	}
+	return nil
+}
+
+// lacking reports a gate without the parameters that its kind needs.
+func (d *decoder) lacking(n *node, kind string) {
+	if k := gateKinds[kind]; len(k.needs) > 0 {
+		d.report(n.at, "write "+k.example, "a gate of kind %q needs %s", kind, strings.Join(k.needs, " or "))
+	}
 }
 
 // What parameters are, as the text that a gate's port reads.
@@ -155,24 +166,38 @@ func (d *decoder) words(n *node) string {
 	return strings.Join(words, ",")
 }
 
-func (d *decoder) whole(n *node) string    { return strconv.Itoa(d.count(n)) }
-func (d *decoder) positive(n *node) string { return strconv.Itoa(d.integer(n, 1, 100)) }
+func (d *decoder) whole(n *node) string    { return strconv.Itoa(d.count(figure(n))) }
+func (d *decoder) positive(n *node) string { return strconv.Itoa(d.integer(figure(n), 1, 100)) }
 
 // percent reads a number from 0 to 100.
 func (d *decoder) percent(n *node) string {
+	const wants = "a number from 0 to 100"
+	n = figure(n)
 	if n.kind == text && strings.HasSuffix(n.text, "%") {
-		d.report(n.at, "leave the % out", "%q wants a number from 0 to 100", n.name)
+		d.report(n.at, "leave the % out", "%q wants %s", n.name, wants)
 		return ""
 	}
 	if n.kind != number {
-		d.want(n, "a number from 0 to 100")
+		d.want(n, wants)
 		return ""
 	}
 	// Written as it is meant: no exponents, no hexadecimal figures.
 	value, err := strconv.ParseFloat(n.text, 64)
-	if err != nil || value < 0 || value > 100 || strings.Trim(n.text, "0123456789.") != "" {
-		d.report(n.at, "", "%q wants a number from 0 to 100, found %s", n.name, n.text)
+	if err != nil || value < 0 || value > 100 || strings.Trim(n.text, figures) != "" {
+		d.report(n.at, "", "%q wants %s, found %s", n.name, wants, n.text)
 		return ""
 	}
 	return n.text
+}
+
+const figures = "0123456789."
+
+// figure takes a number in quotes for a number: as a parameter it becomes text anyway.
+func figure(n *node) *node {
+	if n.kind != text || n.text == "" || strings.Trim(n.text, figures) != "" {
+		return n
+	}
+	bare := *n
+	bare.kind = number
+	return &bare
 }

@@ -99,7 +99,7 @@ func (d *decoder) where(n *node, system, kind string) map[string]string {
 				continue
 			}
 			if hint = didYouMean(p.key, slices.Values(fields)); hint == "" {
-				hint = "the alert's own label is " + quote(alertLabel+strings.TrimPrefix(p.key, alertLabel))
+				hint = "an alert's own labels are " + alertLabel + "NAME"
 			}
 		} else {
 			hint = oneOf(p.key, fields)

@@ -16,6 +16,13 @@ type ruleAt struct {
 	at, on mark
 }
 
+func (r *ruleAt) subject() string {
+	if r.Name == "" {
+		return "a rule"
+	}
+	return "rule " + quote(r.Name)
+}
+
 func (d *decoder) eventRulesSection(n *node) {
 	for _, item := range d.list(n) {
 		if len(d.eventRules) == maxRules {
@@ -67,14 +74,10 @@ func (d *decoder) eventRule(n *node) {
 	if where != nil {
 		r.Where = d.where(where, r.Source, r.Kind)
 	}
-	subject := "a rule"
-	if r.Name != "" {
-		subject = "rule " + quote(r.Name)
-	}
 	useless := func(keys ...string) {
 		for _, p := range n.pairs {
 			if slices.Contains(keys, p.key) {
-				d.report(p.at, "", "%s has no use for %q: it does %s", subject, p.key, r.Do)
+				d.report(p.at, "", "%s has no use for %q: it does %s", r.subject(), p.key, r.Do)
 			}
 		}
 	}
@@ -82,7 +85,7 @@ func (d *decoder) eventRule(n *node) {
 	case playbooks.RulePlan, playbooks.RuleRelease:
 		d.require(n, "a rule that does "+string(r.Do), "to", "as")
 		if r.Source != "" && r.Kind == "" {
-			d.report(on.at, "name the kind of event", "%s would %s after whatever happens in %s", subject, r.Do, r.Source)
+			d.report(on.at, "name the kind of event", "%s would %s after whatever happens in %s", r.subject(), r.Do, r.Source)
 		}
 	case playbooks.RuleHold:
 		d.require(n, "a rule that does hold", "as")
@@ -103,11 +106,11 @@ func (d *decoder) checkRules() {
 		if later.Source == "" {
 			continue
 		}
-		d.wishes = append(d.wishes, wish{later.on, later.Source, "rule " + quote(later.Name) + " is for what happens in " + later.Source, true})
+		d.wishes = append(d.wishes, wish{later.on, later.Source, later.subject() + " is for what happens in " + later.Source, true})
 		for k := range d.eventRules[:i] {
 			if earlier := &d.eventRules[k]; earlier.takesAll(later) {
-				d.report(later.at, "put it before that one", "rule %q is never reached: rule %q at %s takes every event that it is for",
-					later.Name, earlier.Name, earlier.at.position())
+				d.report(later.at, "put it before that one", "%s is never reached: %s at %s takes every event that it is for",
+					later.subject(), earlier.subject(), earlier.at.position())
 				break
 			}
 		}

@@ -18,9 +18,10 @@ func (d *decoder) source(n *node) string {
 	if !isURL {
 		return value
 	}
-	d.hide(n) // such an address may have a password in it
 	hint := ""
-	if project = strings.TrimSuffix(strings.TrimRight(project, "/"), ".git"); !strings.Contains(project, "@") {
+	if project = strings.TrimSuffix(strings.TrimRight(project, "/"), ".git"); strings.Contains(project, "@") {
+		d.hide(n) // there may be a password before it
+	} else {
 		hint = "did you mean " + quote(project) + "?"
 	}
 	d.report(n.at, hint, `"source" wants the path of a project such as payments/api or gitlab.example/payments/api, not an address`)

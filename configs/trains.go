@@ -29,6 +29,7 @@ func (d *decoder) trainsSection(n *node) {
 func (d *decoder) train(n *node) {
 	t := playbooks.Train{Late: playbooks.LateSkip}
 	var remind *node
+	timed := true // departs is right
 	ok := d.object(n, "a train",
 		field{key: "name", decode: func(n *node) {
 			if t.Name = d.name(n, "the name of a train", forCauses); t.Name != "" {
@@ -43,7 +44,7 @@ func (d *decoder) train(n *node) {
 			d.refer(n, t.Environment, anEnvironment, "a train goes to")
 		}},
 		field{key: "modules", decode: func(n *node) { t.Modules = d.some(n, aModule, "a train takes") }},
-		field{key: "departs", decode: func(n *node) { t.Lead = d.lead(n) }},
+		field{key: "departs", decode: func(n *node) { t.Lead, timed = d.lead(n) }},
 		field{key: "remind", decode: func(n *node) { remind = n }},
 		field{key: "late", decode: func(n *node) {
 			t.Late = choice(d, n, "way to treat a train that is late", playbooks.LateSkip, playbooks.LateRun)
@@ -62,31 +63,35 @@ func (d *decoder) train(n *node) {
 	}
 	d.require(n, "a train", "name", "schedule", "zone", "to", "as")
 	if remind != nil {
-		t.Remind = d.remind(remind, t.Lead)
+		t.Remind = d.remind(remind, t.Lead, timed)
 	}
 	d.catalog.Trains = append(d.catalog.Trains, t)
 }
 
-// lead reads how long after its tick a train departs: at once, or up to a week later.
-func (d *decoder) lead(n *node) time.Duration {
-	span, _ := d.span(n)
+// lead reads how long after its tick a train departs, at once or up to a week later,
+// and whether that is right.
+func (d *decoder) lead(n *node) (time.Duration, bool) {
+	span, ok := d.span(n)
 	if span > maxLead {
 		d.report(n.at, "", "%q is %s, and must be at most %s", n.name, n.text, shortSpan(maxLead))
-		return 0
+		return 0, false
 	}
-	return span
+	return span, ok
 }
 
 // remind reads how long before the departure people are told again, which is after the tick.
-func (d *decoder) remind(n *node, lead time.Duration) []time.Duration {
+func (d *decoder) remind(n *node, lead time.Duration, timed bool) []time.Duration {
 	var spans []time.Duration
 	for _, item := range d.list(n) {
 		known := len(d.found)
 		span := d.duration(item)
 		switch {
 		case len(d.found) > known:
-		case span >= lead:
-			d.report(item.at, "", "a reminder %s before the departure would come before the train is announced: it departs %s after its schedule", item.text, shortSpan(lead))
+		case timed && lead == 0:
+			d.report(item.at, "give departs, such as 2h", "nobody can be reminded of a train that departs at once")
+			return nil
+		case timed && span >= lead:
+			d.report(item.at, "", "a reminder %s before the departure comes too early: the train departs %s after its schedule", item.text, shortSpan(lead))
 		case slices.Contains(spans, span):
 			d.report(item.at, "", "%q lists %s twice", item.name, item.text)
 		default:
