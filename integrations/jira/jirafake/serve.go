@@ -164,6 +164,7 @@ func (j *Jira) table() []route {
 		return append(t,
 			route{"GET", "/search/jql", false, j.searchEnhancedQuery}, route{"POST", "/search/jql", false, j.searchEnhanced},
 			route{"POST", "/search/approximate-count", false, j.approximateCount},
+			route{"POST", "/issue/bulkfetch", false, j.bulkFetch},
 			route{"GET", "/search", false, removedSearch}, route{"POST", "/search", false, removedSearch},
 			route{"GET", "/project/search", false, j.pageProjects}, route{"GET", "/priority/search", false, j.pagePriorities},
 			route{"GET", "/resolution/search", false, j.pageResolutions}, route{"GET", "/label", false, j.pageLabels},
