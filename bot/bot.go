@@ -41,6 +41,10 @@ type Options struct {
 	Threads Threads
 	// Builds lists the versions there are. Nil: nothing is known of them.
 	Builds steps.Builds
+	// Timetable knows the release trains. Nil: none runs.
+	Timetable Timetable
+	// Rota knows who is on call. Nil: nobody knows.
+	Rota steps.Rota
 	// Reload reads the configuration again and puts it in force, or keeps the old
 	// one and says why. Nil: that is not possible.
 	Reload func(ctx context.Context) (summary string, err error)

@@ -24,7 +24,7 @@ type command struct {
 
 // commands returns all commands, in the order in which help lists them.
 func commands() []command {
-	return slices.Concat(planCommands(), lookCommands(), notesCommands(), approveCommands(), operateCommands(), rollbackCommands(),
+	return slices.Concat(planCommands(), lookCommands(), notesCommands(), dutyCommands(), approveCommands(), operateCommands(), rollbackCommands(),
 		freezeCommands(), catalogCommands(), helpCommands())
 }
 

@@ -131,3 +131,15 @@ func pending(r *playbooks.Run) int {
 	}
 	return n
 }
+
+// WaitsOf returns what says, of a run, what stands between it and going on, by the one explainer
+// that every door asks, and whether it is over.
+func WaitsOf(e *engine.Engine) func(ctx context.Context, run string) (waits []playbooks.Wait, over bool, err error) {
+	return func(ctx context.Context, run string) (waits []playbooks.Wait, over bool, err error) {
+		err = e.View(ctx, run, func(v engine.View) error {
+			waits, over = playbooks.Explain(v.Run, v.Environment, v.Policy, "", v.Now), v.Run.Over()
+			return nil
+		})
+		return waits, over, err
+	}
+}
