@@ -48,6 +48,7 @@ type appOptions struct {
 type app struct {
 	o         appOptions
 	talk      *talk
+	rolls     *rolls
 	store     *meteredStore
 	logs      *store.Logs
 	engine    *engine.Engine
@@ -77,6 +78,10 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 		a.talk = noTalk()
 	}
 	a.probe.logs = a.logs
+	a.rolls = &rolls{systems: make(map[string]roster)}
+	if a.talk.roster != nil {
+		a.rolls.systems[a.talk.system] = a.talk.roster
+	}
 	catalog := a.catalog
 	ports := steps.Ports{Deployers: map[string]steps.Deployer{}, Gates: map[string]steps.Gater{}, Jobs: map[string]steps.Runner{}, Catalog: catalog, Settle: o.Settle, Watch: o.Watch}
 	var builds steps.Builds
@@ -177,8 +182,8 @@ func (a *app) Start(ctx context.Context) {
 	a.onStop(a.engine.Stop)
 	a.engine.Resume()
 	a.background(ctx, "bot", a.bot.Run)
-	if a.talk.rolls != nil {
-		a.background(ctx, "user groups", a.followRolls)
+	if len(a.rolls.systems) > 0 {
+		a.background(ctx, "groups of other systems", a.followRolls)
 	}
 	if listen := a.talk.listen; listen != nil {
 		a.background(ctx, "chat", func(ctx context.Context) error { return listen(ctx, a) })

@@ -1,54 +1,80 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/slack"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store"
 )
 
-// rollPrefix is where the members of a chat's user groups are kept, so that approvals go
-// on after a restart while the chat does not answer.
+// rollPrefix is where the members of other systems' groups are kept, so that approvals go
+// on after a restart while such a system does not answer.
+//
+//	muster/members/<user group>       of Slack
+//	muster/members/<system>/<group>   of others
 const rollPrefix = "muster/members/"
 
-// rollEvery is how old what is known of a user group may become while the chat answers.
+// rollEvery is how old what is known of a group may become while its system answers.
 const rollEvery = 2 * time.Minute
 
-// rolls are the groups of people that a chat keeps.
+// roster returns the people of the catalog in a group of a system, and the accounts in it that
+// are nobody's. An error that is Gone says that there is no such group.
+type roster func(ctx context.Context, group string) (people, strangers []string, err error)
+
+// rolls are the groups of people that other systems keep: Slack's user groups, and who is
+// on call.
 type rolls struct {
-	system string
-	// members returns the people of the catalog in a user group, and the accounts in it
-	// that are nobody's. An error that is Gone says that there is no such group.
-	members func(ctx context.Context, usergroup string) (people, strangers []string, err error)
+	systems map[string]roster
 
 	mu    sync.Mutex
 	base  *playbooks.Catalog // as the configuration has it
-	known map[string][]string
+	known map[roll][]string
 }
 
-// policy is that of a catalog with the members that the chat's user groups had when
+// roll is a group of a system.
+type roll struct{ system, group string }
+
+func (r roll) key() string {
+	if r.system == slack.System {
+		return rollPrefix + r.group
+	}
+	return rollPrefix + r.system + "/" + r.group
+}
+
+// rollOf is the group that is kept at a key.
+func (r *rolls) rollOf(key string) roll {
+	name := strings.TrimPrefix(key, rollPrefix)
+	if system, group, found := strings.Cut(name, "/"); found && r.systems[system] != nil {
+		return roll{system, group}
+	}
+	return roll{slack.System, name}
+}
+
+// policy is that of a catalog with the members that the groups of other systems had when
 // they were last asked for.
 func (a *app) policy(ctx context.Context, c *playbooks.Catalog) (*playbooks.Policy, error) {
-	if a.talk.rolls == nil {
+	if len(a.rolls.systems) == 0 {
 		return playbooks.NewPolicy(c), nil
 	}
-	a.talk.rolls.mu.Lock()
-	defer a.talk.rolls.mu.Unlock()
-	return a.talk.rolls.policy(ctx, a.logs, c)
+	a.rolls.mu.Lock()
+	defer a.rolls.mu.Unlock()
+	return a.rolls.policy(ctx, a.logs, c)
 }
 
 // enforce puts the policy of a catalog in force.
 func (a *app) enforce(ctx context.Context, c *playbooks.Catalog) error {
-	r := a.talk.rolls
-	if r == nil {
+	r := a.rolls
+	if len(r.systems) == 0 {
 		a.engine.SetPolicy(playbooks.NewPolicy(c))
 		return nil
 	}
@@ -64,7 +90,7 @@ func (a *app) enforce(ctx context.Context, c *playbooks.Catalog) error {
 // policy reads what was known when Muster ended, the first time. The lock is held.
 func (r *rolls) policy(ctx context.Context, logs *store.Logs, c *playbooks.Catalog) (*playbooks.Policy, error) {
 	if r.known == nil {
-		r.known = make(map[string][]string)
+		r.known = make(map[roll][]string)
 		for pair, err := range logs.Keys(ctx, rollPrefix) {
 			if err != nil {
 				return nil, err
@@ -73,7 +99,7 @@ func (r *rolls) policy(ctx context.Context, logs *store.Logs, c *playbooks.Catal
 			if err := json.Unmarshal(pair.Value, &members); err != nil {
 				return nil, fmt.Errorf("key %q: %w", pair.Key, err)
 			}
-			r.known[string(pair.Key)[len(rollPrefix):]] = members
+			r.known[r.rollOf(string(pair.Key))] = members
 		}
 	}
 	r.base = c
@@ -86,14 +112,16 @@ func (r *rolls) enrol(c *playbooks.Catalog) *playbooks.Catalog {
 	enrolled.Groups = slices.Clone(c.Groups)
 	for i := range enrolled.Groups {
 		g := &enrolled.Groups[i]
-		if from := g.From[r.system]; from != "" {
-			members := slices.Clone(g.Members)
-			for _, id := range r.known[from] {
+		members := slices.Clone(g.Members)
+		for system, from := range g.From {
+			for _, id := range r.known[roll{system, from}] {
 				// A name that is not a person's any more could be a group's by now.
 				if slices.ContainsFunc(c.People, func(p playbooks.Person) bool { return p.ID == id }) {
 					members = append(members, id)
 				}
 			}
+		}
+		if len(g.From) > 0 {
 			slices.Sort(members)
 			g.Members = slices.Compact(members)
 		}
@@ -101,27 +129,30 @@ func (r *rolls) enrol(c *playbooks.Catalog) *playbooks.Catalog {
 	return &enrolled
 }
 
-// usergroups are those that the configuration names.
-func (r *rolls) usergroups() []string {
+// groups are those that the configuration names, of systems that are configured.
+func (r *rolls) groups() []roll {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	names := make(map[string]bool)
+	var groups []roll
 	for i := range r.base.Groups {
-		if from := r.base.Groups[i].From[r.system]; from != "" {
-			names[from] = true
+		for system, from := range r.base.Groups[i].From {
+			if g := (roll{system, from}); from != "" && r.systems[system] != nil && !slices.Contains(groups, g) {
+				groups = append(groups, g)
+			}
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	slices.SortFunc(groups, func(a, b roll) int { return cmp.Or(cmp.Compare(a.system, b.system), cmp.Compare(a.group, b.group)) })
+	return groups
 }
 
-// followRolls keeps the groups as the chat has them until ctx ends.
+// followRolls keeps the groups as their systems have them until ctx ends.
 func (a *app) followRolls(ctx context.Context) error {
 	ticker := time.NewTicker(rollEvery)
 	defer ticker.Stop()
 	for {
-		for _, usergroup := range a.talk.rolls.usergroups() {
-			if err := a.readRoll(ctx, usergroup); err != nil && ctx.Err() == nil {
-				a.o.Log.Warn("a user group could not be read; its members stay those that were known", "usergroup", usergroup, "error", err)
+		for _, group := range a.rolls.groups() {
+			if err := a.readRoll(ctx, group); err != nil && ctx.Err() == nil {
+				a.o.Log.Warn("a group could not be read; its members stay those that were known", "system", group.system, "group", group.group, "error", err)
 			}
 		}
 		select {
@@ -132,14 +163,14 @@ func (a *app) followRolls(ctx context.Context) error {
 	}
 }
 
-func (a *app) readRoll(ctx context.Context, usergroup string) error {
-	r := a.talk.rolls
-	members, strangers, err := r.members(ctx, usergroup)
+func (a *app) readRoll(ctx context.Context, group roll) error {
+	r := a.rolls
+	members, strangers, err := r.systems[group.system](ctx, group.group)
 	var gone chat.Gone
 	switch {
 	case errors.As(err, &gone) && gone.Gone():
 		// Somebody took it away, so that it does not let anybody approve. It may come back.
-		a.o.Log.Warn("the chat has no such user group, so nobody is in it", "usergroup", usergroup, "error", err)
+		a.o.Log.Warn("there is no such group, so nobody is in it", "system", group.system, "group", group.group, "error", err)
 		members, strangers = []string{}, nil
 	case err != nil:
 		return err
@@ -147,18 +178,18 @@ func (a *app) readRoll(ctx context.Context, usergroup string) error {
 	slices.Sort(members)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if was, known := r.known[usergroup]; known && slices.Equal(was, members) {
+	if was, known := r.known[group]; known && slices.Equal(was, members) {
 		return nil
 	}
 	data, err := json.Marshal(members)
 	if err != nil {
 		return err
 	}
-	if err := a.logs.Set(ctx, store.Set{Key: rollPrefix + usergroup, Value: data}); err != nil {
+	if err := a.logs.Set(ctx, store.Set{Key: group.key(), Value: data}); err != nil {
 		return err
 	}
-	r.known[usergroup] = members
+	r.known[group] = members
 	a.engine.SetPolicy(playbooks.NewPolicy(r.enrol(r.base)))
-	a.o.Log.Info("a user group has other members now", "usergroup", usergroup, "people", len(members), "accounts that are nobody's", len(strangers))
+	a.o.Log.Info("a group has other members now", "system", group.system, "group", group.group, "people", len(members), "accounts that are nobody's", len(strangers))
 	return nil
 }

@@ -21,7 +21,7 @@ func slackTalk(c *configs.Slack, people func() []playbooks.Person, client *http.
 	w := slack.New(slackOptions(c, people, client, log))
 	t := &talk{
 		system: slack.System, poster: w, people: w, channels: c.Channels, pace: slackPace,
-		rolls: &rolls{system: slack.System, members: w.Members},
+		roster: w.Members,
 	}
 	t.stats = func() callStats {
 		s := w.Stats()

@@ -26,8 +26,7 @@ type talk struct {
 	host     func(*bot.Bot) slack.Host
 	doorPath string
 	stats    func() callStats // nil: nothing is counted
-	// rolls are the groups of people that the chat keeps; nil: it keeps none.
-	rolls *rolls
+	roster   roster           // who is in the chat's user groups; nil: it has none
 }
 
 // localSystem is the embedded chat's name in Person.Handles and in events.
