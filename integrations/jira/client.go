@@ -38,6 +38,8 @@ type Jira struct {
 	me     account  // once it is known
 	fields []field  // once they are known
 	kinds  []string // names of link types, once they are known
+
+	accounts accounts
 }
 
 var (
@@ -122,6 +124,7 @@ type account struct {
 	Shown  string `json:"displayName,omitempty"`
 	Email  string `json:"emailAddress,omitempty"`
 	Active bool   `json:"active,omitempty"`
+	Kind   string `json:"accountType,omitempty"` // of Cloud: "atlassian", "app", "customer"
 }
 
 // handle identifies somebody for good: what Person.Handles has.

@@ -11,6 +11,7 @@
 package jira
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -75,6 +76,10 @@ type Options struct {
 	ApproveStatus, RejectStatus string
 	// StoryProjects are the keys of the projects whose issues are stories. Empty: all are.
 	StoryProjects []string
+
+	// Changes says what a module's version brings that is not live in an environment, for the
+	// gates. Called concurrently. Nil: gates that need it are refused.
+	Changes func(ctx context.Context, environment, module, version string) (playbooks.Changes, error)
 
 	// Catalog returns the catalog as it is now. Called often and concurrently. Nil: an empty one.
 	Catalog func() *playbooks.Catalog

@@ -33,9 +33,11 @@ func (j *Jira) Comment(ctx context.Context, key string, c steps.Comment) error {
 
 // comment is a comment of an issue.
 type comment struct {
-	ID     string          `json:"id"`
-	Author account         `json:"author"`
-	Body   json.RawMessage `json:"body"`
+	ID      string          `json:"id"`
+	Author  account         `json:"author"`
+	Body    json.RawMessage `json:"body"`
+	Created string          `json:"created"`
+	Updated string          `json:"updated"`
 }
 
 // eachComment goes through the comments of an issue, the newest first, until f says that it has

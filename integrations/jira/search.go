@@ -3,6 +3,7 @@ package jira
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,6 +15,9 @@ type issue struct {
 	Key        string                     `json:"key"`
 	Fields     map[string]json.RawMessage `json:"fields"`
 	Properties map[string]json.RawMessage `json:"properties"`
+	Changelog  struct {
+		Histories []history `json:"histories"`
+	} `json:"changelog"` // if it was asked for
 }
 
 // read decodes a field into out. A field that is missing, null or of another form leaves it as it is.
@@ -52,17 +56,20 @@ func (j *Jira) getIssue(ctx context.Context, key string, fields []string, proper
 const pageSize = 100
 
 // search finds issues by JQL, most at the most, with the fields that are named. Jira's index lags: what
-// changed just now may be missing, or be found as it was.
+// changed just now may be missing, or be found as it was. More are further parts of the request.
 //
 // Cloud goes from page to page by a token, as
 // https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/ says; its older
 // search is gone.
-func (j *Jira) search(ctx context.Context, what, jql string, fields []string, most int) ([]issue, error) {
+func (j *Jira) search(ctx context.Context, what, jql string, fields []string, most int, more ...map[string]any) ([]issue, error) {
 	var all []issue
 	token := ""
 	for len(all) < most {
 		size := min(pageSize, most-len(all))
 		body := map[string]any{"jql": jql, "fields": fields, "maxResults": size}
+		for _, m := range more {
+			maps.Copy(body, m)
+		}
 		path := "search/jql"
 		if j.flavor == cloud {
 			if token != "" {

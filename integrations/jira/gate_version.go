@@ -1,0 +1,125 @@
+package jira
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/steps"
+)
+
+// versionGate passes when the version of the parameters holds the very stories that the change brings. It fails
+// when something is in the version but not in the code, or in the code but not in the version. With
+// component only those issues of the version count that are in it, with types only those types.
+func (j *Jira) versionGate(ctx context.Context, q steps.GateQuery) (steps.GateAnswer, error) {
+	a := asked{q}
+	projects, version, components, types := j.projects(a), a.param("version"), a.list("component"), a.list("types")
+	if version == "" {
+		return failed("the gate %q does not name a version, so there is nothing to compare the code with", GateVersionCheck)
+	}
+	c, err := j.codeOf(ctx, q)
+	if err != nil {
+		return steps.GateAnswer{}, err
+	}
+	if c.partial != "" {
+		return failed("not every story of %s %s can be known, so the version cannot be compared: %s", q.Module, q.Version, c.partial)
+	}
+	ids, err := j.inVersion(ctx, projects, version)
+	if err != nil {
+		return steps.GateAnswer{}, err
+	}
+	if len(ids) == 0 {
+		return failed("there is no version %q in %s: make it in Jira, with the stories of %s %s", version, strings.Join(projects, ", "), q.Module, q.Version)
+	}
+	jql := "fixVersion in (" + strings.Join(ids, ", ") + ")"
+	if len(components) > 0 {
+		in, missing, err := j.inComponents(ctx, projects, components)
+		if err != nil {
+			return steps.GateAnswer{}, err
+		}
+		if len(missing) > 0 {
+			return failed("there is no component %s in %s: name one that there is in the gate %q", listed(missing), strings.Join(projects, ", "), GateVersionCheck)
+		}
+		jql += " AND component in (" + strings.Join(in, ", ") + ")"
+	}
+	planned, err := j.search(ctx, "search for the stories of version "+version, jql+" ORDER BY created ASC", storyFields(), mostFound)
+	if isPermanent(err) {
+		return failed("the search for the stories of version %q is refused, so the gate cannot tell: %v", version, err)
+	}
+	if err != nil {
+		return steps.GateAnswer{}, err
+	}
+	if len(planned) == mostFound {
+		return failed("version %q has more than the %d stories that are compared", version, mostFound)
+	}
+	return j.compare(q, c, planned, ids, projects, types, version), nil
+}
+
+func (j *Jira) compare(q steps.GateQuery, c *code, planned []issue, ids, projects, types []string, name string) steps.GateAnswer {
+	// By their IDs, for a story may have had another key when the code was written.
+	coded := map[string]bool{}
+	for _, i := range c.issues {
+		coded[i.ID] = true
+	}
+	var uncoded, unplanned, both []*issue
+	for n := range planned {
+		i := &planned[n]
+		switch {
+		case !counts(i, types):
+		case coded[i.ID]:
+			both = append(both, i)
+		default:
+			uncoded = append(uncoded, i)
+		}
+	}
+	for _, key := range c.keys {
+		i := c.issues[key]
+		if i == nil || !counts(i, types) {
+			continue
+		}
+		// The issue itself tells, not the index.
+		var on []version
+		i.read("fixVersions", &on)
+		project, _ := keyNumber(i.Key)
+		if slices.Contains(projects, project) && !slices.ContainsFunc(on, func(v version) bool { return slices.Contains(ids, quote(v.ID)) }) {
+			unplanned = append(unplanned, i)
+		}
+	}
+	strange, _ := j.strangers(c)
+	var wrong []string
+	if len(uncoded) > 0 {
+		wrong = append(wrong, fmt.Sprintf("in the version but not in the code: %s", j.keys(uncoded)))
+	}
+	if len(unplanned) > 0 {
+		wrong = append(wrong, fmt.Sprintf("in the code but not in the version: %s", j.keys(unplanned)))
+	}
+	if len(strange) > 0 {
+		wrong = append(wrong, fmt.Sprintf("in the code and unknown to Jira, or hidden from Muster: %s", listed(strange)))
+	}
+	if len(wrong) > 0 {
+		return steps.GateAnswer{
+			Phase: steps.Failed, Message: fmt.Sprintf("version %q is not what %s %s is: %s", name, q.Module, q.Version, strings.Join(wrong, "; ")),
+			Evidence: evidence(halves(j.facts(uncoded), j.facts(unplanned))),
+		}
+	}
+	return steps.GateAnswer{
+		Phase: steps.Succeeded, Message: fmt.Sprintf("version %q and the code have the same %s", name, count(len(both), "story", "stories")),
+		Evidence: evidence(j.facts(both)),
+	}
+}
+
+// halves are two lists of evidence such that neither crowds the other out.
+func halves(a, b []playbooks.Evidence) []playbooks.Evidence {
+	n := max(mostEvidence/2, mostEvidence-len(b))
+	return slices.Concat(a[:min(len(a), n)], b)
+}
+
+func (j *Jira) keys(all []*issue) string {
+	keys := make([]string, len(all))
+	for n, i := range all {
+		keys[n] = i.Key
+	}
+	return listed(keys)
+}
