@@ -2,6 +2,7 @@ package configs_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -88,6 +89,32 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
+// TestManyRules loads more rules and trains than there may be: that is said once for each, and holding
+// rules against each other takes no noticeable time.
+func TestManyRules(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("environments: [{name: live}]\npeople: [{id: ann}]\nserver: {gitlab: {url: 'http://localhost', token: 'file:token'}}\nrules:\n")
+	for i := range 1002 {
+		fmt.Fprintf(&b, "  - {name: r%d, on: gitlab tag, where: {tag: \"*%[1]d*\", project: a, commit: b}, do: signal}\n", i)
+	}
+	b.WriteString("trains:\n")
+	for i := range 1002 {
+		fmt.Fprintf(&b, "  - {name: t%d, schedule: \"0 0 29 2 %d\", zone: Europe/Berlin, to: live, as: ann}\n", i, i%7)
+	}
+	start := time.Now()
+	_, err := configs.LoadFS(fstest.MapFS{"muster.yaml": {Data: []byte(b.String())}, "token": {Data: []byte("correct-horse")}}, "muster.yaml")
+	var said []string
+	for _, p := range problemsOf(t, err) {
+		said = append(said, p.Message)
+	}
+	if want := []string{"there are more than 1000 rules", "there are more than 1000 trains"}; !slices.Equal(said, want) {
+		t.Errorf("problems = %q, want %q", said, want)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
 func largeCatalog(modules, needs int) string {
 	var b strings.Builder
 	b.WriteString("environments: [{name: production}]\nmodules:\n")
@@ -122,6 +149,11 @@ func FuzzLoad(f *testing.F) {
 		"people: [{id: ann, handles: {x: y}}]\ngroups: [{name: g, members: [ann, g]}]\naccess: [{who: [everyone], role: admin}]",
 		"server: {tokens: [{person: a, token: \"${X}\"}], url: \"http://x\", listen: :1}\ninclude: ['*.yaml', muster.yaml]",
 		"server: {slack: {botToken: \"${X}\", appToken: \"file:x\", signingSecret: a, apiURL: \"http://[::1]:1/a\", connections: 3, channels: [\"#a\", C1, \"\"]}}\ngroups: [{name: g, slack: \"@a\"}, {slack: S1, members: []}]",
+		"server: {gitlab: {url: \"https://x/a\", token: \"${X}\", signingSecret: \"file:x\", buildReport: a/b, record: [live]}, jira: {url: \"http://[::1]:1/a\", email: a@b, token: \"${X}\", project: AB, labels: [\"{run}\"], fields: {a: \"{{x}} {date}\"}, transitions: {rolled back: [a, b], held: c}, fixVersion: \"{\", indexLag: 5m, stories: {projects: [AB]}}}",
+		"server: {pagerduty: {routingKey: \"${X}\", after: 1h, eventsURL: \"http://localhost:1\"}, alertmanager: {user: a, password: \"${X}\"}, registries: [{host: \"a:5000\", user: a, password: \"${X}\"}]}\ngroups: [{name: g, pagerduty: P1}]",
+		"rules: [{name: a, on: gitlab tag, where: {tag: \"v*\"}, do: release, to: live, as: ann, modules: [a], channels: [\"#a\"]}, {name: b, on: alertmanager alert-firing, where: {label.x: y}, do: hold}, {name: c, on: tag, do: signal}]",
+		"trains: [{name: a, schedule: \"*/5 0-7,9 1 JAN TUE/2\", zone: europe/berlin, to: live, departs: 2h, remind: [1h], late: run}, {name: b, schedule: \"TZ=\", zone: Local}, {name: c, schedule: \"@weekly\", zone: \"New York\"}, {name: d, schedule: \"0 0 30 2 *\"}]",
+		"modules: [{name: a, source: \"git@a:b/c\", path: ../a, tagPrefix: a/, configPaths: [a/, b], onCall: P1, deploy: {tag: true, artifact: \"{verson}\", gates: [{coverage: {least: 80, drop: 1.5}}, jobs, {jobs: {names: [a]}}, {tests: {new: \"0\"}}], migration: {with: gitlab, params: {vars.a: \"{x\"}}}}]",
 		"defaults: &d {gates: [{soak: 1h}, pipeline], tests: [{name: x}]}\nmodules: [{name: a, deploy: {<<: *d, targets: [a]}}]",
 	} {
 		f.Add([]byte(seed))

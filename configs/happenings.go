@@ -20,9 +20,9 @@ var happenings = map[string]map[string][]string{
 		"note":          {"project", "ref", "commit", "number", "issue"},
 	},
 	jiraSystem: {
-		"issue-moved":      {"issue", "project", "type", "from", "to", "labels", "components", "versions", "run", "digest"},
-		"issue-labelled":   {"issue", "project", "type", "label", "status"},
-		"version-released": {"project", "version"},
+		"issue-moved":      {"issue", "project", "type", "status", "from", "to", "labels", "components", "versions", "run", "digest"},
+		"issue-labelled":   {"issue", "project", "type", "status", "label", "labels", "components", "versions"},
+		"version-released": {"project", "version", "date"},
 	},
 	alertmanagerSystem: {
 		"alert-firing":   {"alert", "severity", "fingerprint", "summary"},

@@ -132,7 +132,7 @@ func isJiraCloud(address string) bool {
 }
 
 // projectKey reads the key of a project: two letters at least, all of them capitals, then digits and
-// underscores as well: https://confluence.atlassian.com/adminjiraserver/changing-the-project-key-format-938847081.html.
+// underscores as well: https://support.atlassian.com/jira-cloud-administration/docs/change-the-project-key-format/.
 func (d *decoder) projectKey(n *node) string {
 	value := d.given(n, d.setting(n))
 	if value == "" || isProjectKey(value) {

@@ -143,6 +143,14 @@ func TestSecretsNotInProblems(t *testing.T) {
 		"slack, nested":   "server:\n  slack: {botToken: [hunter2], appToken: {a: hunter2}, apiURL: \"https://a:hunter2@b.example\"}\n",
 		"slack, lines":    "server:\n  slack:\n    signingSecret: a\n      hunter2\n    botTokens: |\n      hunter2\n",
 		"slack, outside":  "slack:\n  botToken: hunter2\n",
+		"gitlab":          "server:\n  gitlab: {url: \"https://a:hunter2@b.example\", token: hunter2, webhookSecret: [hunter2], signingSecret: whsec_hunter2, x: hunter2}\n",
+		"jira":            "server:\n  jira: {url: x, token: {a: hunter2}, webhookSecret: hunter2, tokn: hunter2}\n",
+		"jira, instead":   "server:\n  jira: hunter2\n  gitlab: [hunter2]\n",
+		"pagerduty":       "server:\n  pagerduty: {routingKey: hunter2, token: hunter2, routing: hunter2, apiURL: \"https://a:hunter2@b.example\"}\n",
+		"routing key":     "pagerduty:\n  routingKey: hunter2\n",
+		"alertmanager":    "server:\n  alertmanager: {user: \"a:hunter2\", password: hunter2, pasword: hunter2, token: hunter2}\n",
+		"registries":      "server:\n  registries: [hunter2, {host: \"a:hunter2@b\", user: \"a:hunter2\", password: hunter2, pass: hunter2}]\n",
+		"source":          "modules:\n  - {name: a, source: \"https://a:hunter2@b.example/c\"}\n",
 		"broken variable": "server:\n  tokens:\n    - person: ann\n      token: ${A}hunter2\n",
 	} {
 		t.Run(name, func(t *testing.T) {
