@@ -96,8 +96,12 @@ func (in *Intake) follow(ctx context.Context, e events.Event) error {
 		in.o.Log.Debug("an event is about no module of the catalog", "source", e.Source, "id", e.ID)
 	}
 	if e.Kind == events.MergeRequest && in.o.Preview != nil {
-		if err := in.o.Preview(ctx, e); err != nil {
+		err := in.o.Preview(ctx, e)
+		if err != nil && !isPermanent(err) {
 			return err
+		}
+		if err != nil {
+			in.o.Log.Warn("the plans on a merge request cannot be kept true", "source", e.Source, "subject", e.Subject, "error", err)
 		}
 	}
 	if e.Kind == events.AlertResolved {
@@ -158,7 +162,7 @@ func (in *Intake) finish(ctx context.Context, done *entry, facts ...string) erro
 	sets := []store.Set{{Key: done.key, Value: tombstone}, {Key: eventKey(done.number)}}
 	for _, fact := range facts {
 		key := knownKey(done.source, lookID(fact))
-		if fact == "" || key == done.key {
+		if fact == "" || key == done.key || in.o.Sources[done.source].Origin == nil {
 			continue
 		}
 		// One that was found by looking and waits in a line of its own goes its own way.

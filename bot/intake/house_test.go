@@ -157,13 +157,12 @@ type house struct {
 	end      func()
 	log      syncLog
 
-	mu       sync.Mutex
-	chatErr  error
-	signals  []string
-	back     []string
-	lines    []bot.Line
-	fault    atomic.Pointer[func(n int) mem.Fault]
-	previews []string
+	mu      sync.Mutex
+	chatErr error
+	signals []string
+	back    []string
+	lines   []bot.Line
+	fault   atomic.Pointer[func(n int) mem.Fault]
 }
 
 type syncLog struct {
@@ -231,7 +230,10 @@ func (h *house) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	logs := store.NewLogs(h.store)
 	h.registry = builds.New(logs)
-	ports := steps.Ports{Deployers: map[string]steps.Deployer{"": h.world.Cluster}, Jobs: map[string]steps.Runner{"": h.world.Forge}}
+	ports := steps.Ports{
+		Deployers: map[string]steps.Deployer{"": h.world.Cluster}, Jobs: map[string]steps.Runner{"": h.world.Forge},
+		Notify: bot.NewNotifier(h.world.Chat, logs, func(string) []string { return []string{"#ends"} }),
+	}
 	e, err := engine.Open(ctx, engine.Options{Logs: logs, Runners: ports.Runners(), Facts: ports.Facts(h.registry), Policy: playbooks.NewPolicy(h.catalog)})
 	if err != nil {
 		h.t.Fatal(err)
@@ -341,11 +343,14 @@ func (h *house) wantRuns(want ...string) {
 	}
 }
 
+// heard is what rules have said in a channel.
 func (h *house) heard(channel string) []string {
 	synctest.Wait()
 	var all []string
 	for _, m := range h.world.Chat.Messages(channel) {
-		all = append(all, m.Card.Text)
+		if strings.HasPrefix(m.Key, "rule/") {
+			all = append(all, m.Card.Text)
+		}
 	}
 	return all
 }

@@ -130,6 +130,7 @@ func (u unanswered) Unwrap() error { return u.error }
 const (
 	restSource = time.Minute
 	restLine   = time.Minute
+	restBusy   = time.Hour // whatever a system says that is too busy
 )
 
 // patience is the wait after so many failures in a row, at least 1.
@@ -159,6 +160,7 @@ func (in *Intake) settle(ctx context.Context, l *line, err error) {
 		return
 	}
 	wait, later := retryAfter(err)
+	wait = min(wait, restBusy)
 	origin := errors.As(err, new(unanswered))
 	if !later {
 		l.failures++
@@ -167,6 +169,7 @@ func (in *Intake) settle(ctx context.Context, l *line, err error) {
 		}
 		wait = patience(l.failures, restLine)
 	}
+	wait = max(wait, time.Second)
 	if origin {
 		pause := wait
 		if !later {
@@ -182,7 +185,7 @@ func (in *Intake) settle(ctx context.Context, l *line, err error) {
 			return
 		}
 	}
-	time.AfterFunc(max(wait, time.Second), func() {
+	time.AfterFunc(wait, func() {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		l.source.ready = append(l.source.ready, l)

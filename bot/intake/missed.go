@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/muster-release/muster/bot/events"
@@ -16,6 +17,8 @@ const (
 	overlap = 10 * time.Minute
 	// longestLook is how far back is looked after Muster was down.
 	longestLook = 7 * 24 * time.Hour
+	// lookTogether is how many events are taken as one: what is taken stays taken.
+	lookTogether = 500
 )
 
 // lookUntil asks a system, every now and then until ctx ends, for what was never delivered.
@@ -80,8 +83,10 @@ func (in *Intake) look(ctx context.Context, source string, origin events.Origin)
 		}
 		all = append(all, e)
 	}
-	if err := in.Take(ctx, all...); err != nil {
-		return err
+	for some := range slices.Chunk(all, lookTogether) {
+		if err := in.Take(ctx, some...); err != nil {
+			return err
+		}
 	}
 	return in.keep(ctx, store.Set{Key: key, Value: encode(now)})
 }

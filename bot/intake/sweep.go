@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// keepKnown is how long an event that was handled is known. GitLab delivers again what
-	// failed, on request for as long as it shows it
-	// (https://docs.gitlab.com/user/project/integrations/webhooks/), Jira for some hours
-	// (https://developer.atlassian.com/cloud/jira/platform/webhooks/).
+	// keepKnown is how long an event that was handled is known. Jira repeats a delivery for up
+	// to half an hour (https://developer.atlassian.com/cloud/jira/platform/webhooks/#retry-policy);
+	// in GitLab a person may send one again while it is shown there
+	// (https://docs.gitlab.com/user/project/integrations/webhooks/).
 	keepKnown = 3 * 24 * time.Hour
 	// keepDone is how long it is known what a fact led to: longer than anybody looks back.
 	keepDone   = 30 * 24 * time.Hour

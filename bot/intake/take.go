@@ -69,6 +69,9 @@ func limited(e events.Event) (events.Event, error) {
 		return e, undeliverable{fmt.Errorf("intake: take: event %q of %q: %d bytes are more than %d", cut(e.ID, 40), e.Source, size, maxEvent)}
 	}
 	e.Fields = fields
+	if year := e.At.Year(); e.At.IsZero() || year < 1970 || year > 9999 {
+		e.At = time.Now() // a time that cannot be, or none
+	}
 	return e, nil
 }
 
@@ -198,6 +201,13 @@ func (in *Intake) write(ctx context.Context, mine []*flight) error {
 		return err
 	}
 	defer in.reserve(-len(fresh))
+	bodies := make([][]byte, len(fresh))
+	for i, f := range fresh {
+		var err error
+		if bodies[i], err = json.Marshal(&f.event); err != nil {
+			return undeliverable{fmt.Errorf("intake: take: event %q: %w", f.event.ID, err)}
+		}
+	}
 	type batch struct {
 		flights []*flight
 		answer  <-chan error
@@ -207,11 +217,7 @@ func (in *Intake) write(ctx context.Context, mine []*flight) error {
 		var sets []store.Set
 		n, size := 0, 0
 		for ; n < len(rest) && n < batchEvents && size < batchBytes; n++ {
-			f := rest[n]
-			body, err := json.Marshal(&f.event)
-			if err != nil {
-				return undeliverable{fmt.Errorf("intake: take: event %q: %w", f.event.ID, err)}
-			}
+			f, body := rest[n], bodies[n]
 			size += len(body) + len(f.key)
 			sets = append(sets,
 				store.Set{Key: f.key, Value: []byte(`{"number":` + strconv.FormatUint(f.number, 10) + `}`)},
@@ -219,7 +225,7 @@ func (in *Intake) write(ctx context.Context, mine []*flight) error {
 		}
 		// What is submitted is waited for, whatever becomes of ctx: it has happened.
 		batches = append(batches, batch{rest[:n], in.o.Logs.Submit(nil, sets)})
-		rest = rest[n:]
+		rest, bodies = rest[n:], bodies[n:]
 	}
 	var failed error
 	for _, b := range batches {
