@@ -1,6 +1,7 @@
 package configs_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -9,6 +10,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,42 +177,68 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// What the example shows of Slack behind a # works, too.
-func TestExampleWithSlack(t *testing.T) {
+// What the example shows behind a # works, too.
+func TestExampleWithEverything(t *testing.T) {
 	content, err := os.ReadFile("example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lines []string
-	shown := false
-	for line := range strings.Lines(string(content)) {
-		switch trimmed := strings.TrimSpace(line); {
-		case trimmed == "# slack:":
-			shown = true
-		case trimmed == "#":
-			shown = false
-		}
-		if shown || strings.Contains(line, "# - {name: on-call") {
-			line = strings.Replace(line, "# ", "", 1)
-		}
-		lines = append(lines, strings.ReplaceAll(line, "/run/secrets/", "secrets/"))
-	}
+	shown := regexp.MustCompile(`(?m)^( *)#([^ #\n])`).ReplaceAllString(string(content), "$1$2")
 	files := fstest.MapFS{
-		"muster.yaml":                  {Data: []byte(strings.Join(lines, ""))},
+		"muster.yaml":                  {Data: []byte(strings.ReplaceAll(shown, "/run/secrets/", "secrets/"))},
 		"secrets/slack-signing-secret": {Data: []byte("correct-horse")},
+		"secrets/ann-token":            {Data: []byte("correct-horse-battery-ann")},
 	}
-	config, err := configs.LoadFS(files, "muster.yaml", configs.WithEnv(lookupIn(map[string]string{
-		"SLACK_BOT_TOKEN": "xoxb-correct-horse", "SLACK_APP_TOKEN": "xapp-correct-horse",
-	})))
+	config, err := configs.LoadFS(files, "muster.yaml", configs.WithEnv(func(name string) (string, bool) {
+		special := map[string]string{
+			"SLACK_BOT_TOKEN": "xoxb-correct-horse", "SLACK_APP_TOKEN": "xapp-correct-horse",
+			"GITLAB_SIGNING_TOKEN":  "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+			"PAGERDUTY_ROUTING_KEY": "0123456789abcdef0123456789abcdef",
+		}
+		return cmp.Or(special[name], "correct-horse-battery"), true
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := config.Server.Slack
-	if s == nil || s.APIURL == "" || !slices.Equal(s.Channels, []string{"#releases"}) || s.SigningSecret.Reveal() == "" {
-		t.Errorf("slack = %+v", s)
+	// Nothing is there to be set that the example does not show.
+	server := reflect.ValueOf(config.Server)
+	for i := range server.NumField() {
+		part := reflect.Indirect(server.Field(i))
+		if part.Kind() == reflect.Slice && part.Len() > 0 {
+			part = part.Index(0)
+		}
+		if name := server.Type().Field(i).Name; name == "World" || name == "Alertmanager" {
+			continue
+		}
+		if !part.IsValid() || part.IsZero() {
+			t.Errorf("the example does not show %s", server.Type().Field(i).Name)
+			continue
+		}
+		if part.Kind() != reflect.Struct {
+			continue
+		}
+		for k := range part.NumField() {
+			if part.Field(k).IsZero() {
+				t.Errorf("the example does not show %s of %s", part.Type().Field(k).Name, part.Type())
+			}
+		}
 	}
-	if g := config.Catalog.Groups; g[len(g)-1].From["slack"] != "@on-call" || g[len(g)-1].Members != nil {
+	c := config.Catalog
+	if g := c.Groups; g[len(g)-2].From["slack"] != "@support" || g[len(g)-1].From["pagerduty"] != "PABC123" || g[len(g)-1].Members != nil {
 		t.Errorf("groups = %+v", g)
+	}
+	if len(c.Rules) != 6 || len(c.Trains) != 1 || !c.Environments[1].OnlyRegistered {
+		t.Errorf("rules = %+v, trains = %+v, environments = %+v", c.Rules, c.Trains, c.Environments)
+	}
+	pricing := c.Module("pricing").In("production")
+	if !pricing.Tag || pricing.Deployer != "gitlab" || pricing.Migration.Params["with"] != "gitlab" || len(pricing.Gates) != 10 {
+		t.Errorf("pricing in production = %+v", pricing)
+	}
+	if m := c.Module("tracking"); m.OnCall != "PABC123" || len(m.ConfigPaths) != 2 {
+		t.Errorf("tracking = %+v", m)
+	}
+	if m := c.Module("simulator"); m.Path != "tools/simulator" || m.TagPrefix != "simulator/" {
+		t.Errorf("simulator = %+v", m)
 	}
 }
 
