@@ -91,8 +91,6 @@ func (p preformatted) adf() node {
 	return n
 }
 
-func (rule) adf() node { return node{Type: "rule"} }
-
 func (t table) adf() node {
 	n := node{Type: "table"}
 	if len(t.head) > 0 {

@@ -143,11 +143,12 @@ func oneLine(text string, most int) string {
 // fit puts preformatted text between two parts, and as much of it as there is room for: its
 // beginning, or its end where tail says so.
 func (j *Jira) fit(before document, code string, after document, tail bool) document {
+	code = strings.TrimRight(code, "\n")
 	whole := slices.Concat(before, document{preformatted(code)}, after)
 	if j.size(whole) <= mostText {
 		return whole
 	}
-	lines := strings.Split(strings.TrimRight(code, "\n"), "\n")
+	lines := strings.Split(code, "\n")
 	with := func(n int) document {
 		words := fmt.Sprintf("Jira has no room for more: %d of %d lines are left out", len(lines)-n, len(lines))
 		kept, note := lines[:n], "The end is missing. "+words+"."

@@ -12,7 +12,7 @@ import (
 // is plain: what looks like markup in there is shown as it is.
 type document []block
 
-// block is a paragraph, heading, list, table, preformatted text or rule.
+// block is a paragraph, heading, list, table or preformatted text.
 type block interface {
 	adf() node
 	wiki(*strings.Builder)
@@ -27,7 +27,6 @@ type (
 	}
 	bullets      []paragraph
 	preformatted string
-	rule         struct{}
 	// table has rows, and a head of as many cells or none.
 	table struct {
 		head []string

@@ -97,10 +97,10 @@ func (j *Jira) Create(ctx context.Context, i steps.Issue) (string, error) {
 	if err := lacking.passing(); err != nil {
 		return "", untouched(err)
 	}
+	k := kept{Run: i.Run, Labels: j.labels(&i, time.Now())}
 	fields := map[string]any{
-		"project": map[string]any{"key": j.o.Project}, "issuetype": map[string]any{"name": j.o.IssueType}, "labels": j.labels(&i, time.Now()),
+		"project": map[string]any{"key": j.o.Project}, "issuetype": map[string]any{"name": j.o.IssueType}, "labels": k.Labels,
 	}
-	k := kept{Run: i.Run}
 	for _, w := range wishes {
 		if w.value != nil {
 			fields[w.field.ID] = w.value
@@ -144,6 +144,7 @@ func (j *Jira) Update(ctx context.Context, key string, i steps.Issue) error {
 	var all problems
 	for _, do := range []func(context.Context, *sight, *steps.Issue) error{
 		j.assure, j.mirror, j.follow, j.settle, j.linkRequests, j.linkStories, j.assign,
+		func(ctx context.Context, s *sight, _ *steps.Issue) error { return j.keep(ctx, s) },
 	} {
 		err := do(ctx, s, &i)
 		if all.add(err); err != nil && !isPermanent(err) {

@@ -27,7 +27,8 @@ type kept struct {
 	// It is kept where edits are respected.
 	Wrote   map[string]json.RawMessage `json:"wrote,omitempty"`
 	Left    []string                   `json:"left,omitempty"`    // fields that somebody changed, which is said in a comment
-	Version string                     `json:"version,omitempty"` // ID of the fix version
+	Labels  []string                   `json:"labels,omitempty"`  // those that Muster put on
+	Version string                     `json:"version,omitempty"` // ID of the fix version, which Muster put on
 	Move    keptMove                   `json:"move,omitzero"`
 	Stories []string                   `json:"stories,omitempty"` // those that were put into the version
 	Linked  []string                   `json:"linked,omitempty"`  // those that were linked
@@ -244,23 +245,31 @@ func (j *Jira) mirror(ctx context.Context, s *sight, i *steps.Issue) error {
 		s.kept.wrote(j, w)
 		s.kept.Left = slices.DeleteFunc(s.kept.Left, func(id string) bool { return id == w.field.ID })
 	}
+	respected := j.o.Edits == EditsRespect
 	var labels []string
 	s.issue.read("labels", &labels)
-	var add []any
-	for _, l := range j.labels(i, s.made) {
-		if !slices.Contains(labels, l) {
-			add = append(add, map[string]any{"add": l})
+	wanted := j.labels(i, s.made)
+	var ops []any
+	for _, l := range wanted {
+		if !slices.Contains(labels, l) && !(respected && l != j.label(i.Run) && slices.Contains(s.kept.Labels, l)) {
+			ops = append(ops, map[string]any{"add": l})
 		}
 	}
-	if add != nil {
-		update["labels"] = add
+	for _, l := range s.kept.Labels {
+		if slices.Contains(labels, l) && !slices.Contains(wanted, l) {
+			ops = append(ops, map[string]any{"remove": l})
+		}
+	}
+	if s.kept.Labels = wanted; ops != nil {
+		update["labels"] = ops
 	}
 	if v := s.version; v != nil {
 		var on []version
 		s.issue.read("fixVersions", &on)
-		if s.kept.Version = v.ID; !slices.ContainsFunc(on, func(o version) bool { return o.ID == v.ID }) {
+		if !slices.ContainsFunc(on, func(o version) bool { return o.ID == v.ID }) && !(respected && s.kept.Version == v.ID) {
 			update["fixVersions"] = []any{map[string]any{"add": map[string]any{"id": v.ID}}}
 		}
+		s.kept.Version = v.ID
 	}
 	if err := j.edit(ctx, s, wishes, fields, update, &lacking); err != nil {
 		return lacking.with(err)

@@ -180,7 +180,7 @@ func (j *Jira) assign(ctx context.Context, s *sight, i *steps.Issue) error {
 			s.kept.Stories = append(s.kept.Stories, key)
 		}
 	}
-	return all.with(j.keep(ctx, s))
+	return all.with(nil)
 }
 
 func (j *Jira) assignOne(ctx context.Context, s *sight, key string) error {

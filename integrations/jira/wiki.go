@@ -84,8 +84,6 @@ func (p preformatted) wiki(b *strings.Builder) {
 
 var codeMark = regexp.MustCompile(`(?i)\{(code|noformat)`)
 
-func (rule) wiki(b *strings.Builder) { b.WriteString("----\n") }
-
 func (t table) wiki(b *strings.Builder) {
 	for _, h := range t.head {
 		b.WriteString("||")
@@ -110,7 +108,7 @@ func (t table) wiki(b *strings.Builder) {
 
 var (
 	blockMark  = regexp.MustCompile(`^(\s*(?:h[1-6]|bq))\.`)
-	entityMark = regexp.MustCompile(`&(#?\w+;)`)
+	entityMark = regexp.MustCompile(`^&#?\w+;`)
 	// smileys are the ones with letters and signs in round brackets.
 	smileyMark = regexp.MustCompile(`^\((?:y|n|i|x|on|off|!|/|\+|-|\?|\*[rgby]?|flag|flagoff)\)`)
 )
@@ -118,12 +116,16 @@ var (
 // escape makes one line of text stand in markup as it is: nobody is mentioned by it, and nothing is
 // formatted, linked, embedded or cut.
 func escape(line string) string {
-	line = entityMark.ReplaceAllString(line, "&amp;$1")
 	var b strings.Builder
 	before := ' '
 	for i, r := range line {
 		next, _ := utf8.DecodeRuneInString(line[i+utf8.RuneLen(r):])
 		switch r {
+		case '&':
+			b.WriteRune(r)
+			if entityMark.MatchString(line[i:]) {
+				b.WriteString("amp;")
+			}
 		case '\\':
 			b.WriteString("&#92;") // two of them would end the line
 		case '{', '}', '[', ']', '|', '!', '^', '~':
