@@ -93,7 +93,7 @@ func TestManyProblems(t *testing.T) {
 // rules against each other takes no noticeable time.
 func TestManyRules(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("environments: [{name: live}]\npeople: [{id: ann}]\nserver: {gitlab: {url: 'http://localhost', token: 'file:token'}}\nrules:\n")
+	b.WriteString("environments: [{name: live}]\npeople: [{id: ann}]\naccess: [{who: [ann], role: admin}]\nserver: {gitlab: {url: 'http://localhost', token: 'file:token'}}\nrules:\n")
 	for i := range 1002 {
 		fmt.Fprintf(&b, "  - {name: r%d, on: gitlab tag, where: {tag: \"*%[1]d*\", project: a, commit: b}, do: signal}\n", i)
 	}

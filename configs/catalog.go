@@ -37,6 +37,7 @@ type decoder struct {
 	ruleNames  map[string]mark
 	trains     map[string]mark
 	wishes     []wish
+	acting     []acting
 	serves     bool // there is a section server
 	schedules  bool // the pager can be asked for schedules
 }

@@ -74,6 +74,7 @@ func (d *decoder) check() {
 	d.checkSlack()
 	d.checkRules()
 	d.checkWishes()
+	d.checkRights()
 	for _, asked := range d.rules {
 		d.checkApprovals(asked, circular)
 	}

@@ -10,6 +10,11 @@ import (
 // held against every rule.
 const maxRules = 1000
 
+// verbs are what whoever a rule acts as must be allowed to do.
+var verbs = map[playbooks.RuleAction]playbooks.Verb{
+	playbooks.RulePlan: playbooks.VerbView, playbooks.RuleRelease: playbooks.VerbRelease, playbooks.RuleHold: playbooks.VerbOperate,
+}
+
 // ruleAt is a rule and the places that speak of it.
 type ruleAt struct {
 	playbooks.Rule
@@ -35,7 +40,7 @@ func (d *decoder) eventRulesSection(n *node) {
 
 func (d *decoder) eventRule(n *node) {
 	r := ruleAt{at: n.at}
-	var on, where *node
+	var on, where, as *node
 	ok := d.object(n, "a rule",
 		field{key: "name", decode: func(n *node) {
 			if r.Name = d.name(n, "the name of a rule", forCauses); r.Name != "" {
@@ -55,7 +60,7 @@ func (d *decoder) eventRule(n *node) {
 		}},
 		field{key: "modules", decode: func(n *node) { r.Modules = d.some(n, aModule, "a rule is for") }},
 		field{key: "as", decode: func(n *node) {
-			r.As = d.text(n)
+			as, r.As = n, d.text(n)
 			d.refer(n, r.As, aPerson, "a rule acts as")
 		}},
 		field{key: "channels", decode: func(n *node) {
@@ -93,6 +98,9 @@ func (d *decoder) eventRule(n *node) {
 		useless("to", "as", "channels")
 	case playbooks.RuleIgnore:
 		useless("to", "as", "channels", "modules")
+	}
+	if verb, ok := verbs[r.Do]; ok && as != nil {
+		d.acting = append(d.acting, acting{as.at, r.subject(), r.As, verb, r.To, r.Modules})
 	}
 	d.eventRules = append(d.eventRules, r)
 	d.catalog.Rules = append(d.catalog.Rules, r.Rule)

@@ -28,7 +28,7 @@ func (d *decoder) trainsSection(n *node) {
 
 func (d *decoder) train(n *node) {
 	t := playbooks.Train{Late: playbooks.LateSkip}
-	var remind *node
+	var remind, as *node
 	timed := true // departs is right
 	ok := d.object(n, "a train",
 		field{key: "name", decode: func(n *node) {
@@ -50,7 +50,7 @@ func (d *decoder) train(n *node) {
 			t.Late = choice(d, n, "way to treat a train that is late", playbooks.LateSkip, playbooks.LateRun)
 		}},
 		field{key: "as", decode: func(n *node) {
-			t.As = d.text(n)
+			as, t.As = n, d.text(n)
 			d.refer(n, t.As, aPerson, "a train is released by")
 		}},
 		field{key: "channels", decode: func(n *node) {
@@ -64,6 +64,13 @@ func (d *decoder) train(n *node) {
 	d.require(n, "a train", "name", "schedule", "zone", "to", "as")
 	if remind != nil {
 		t.Remind = d.remind(remind, t.Lead, timed)
+	}
+	if as != nil && t.Environment != "" {
+		subject := "a train"
+		if t.Name != "" {
+			subject = "train " + quote(t.Name)
+		}
+		d.acting = append(d.acting, acting{as.at, subject, t.As, playbooks.VerbRelease, t.Environment, t.Modules})
 	}
 	d.catalog.Trains = append(d.catalog.Trains, t)
 }
