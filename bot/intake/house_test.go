@@ -314,6 +314,31 @@ func (h *house) restart() {
 	h.start()
 }
 
+// spoken are the lines that were executed.
+func (h *house) spoken() []bot.Line {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.lines)
+}
+
+func (h *house) movedBack() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.back, "\n")
+}
+
+func (h *house) signalled() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.signals, " ")
+}
+
+func (h *house) breakChat(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.chatErr = err
+}
+
 func (h *house) take(all ...events.Event) {
 	h.t.Helper()
 	if err := h.in.Take(h.t.Context(), all...); err != nil {

@@ -62,12 +62,12 @@ func TestMovedByHand(t *testing.T) {
 				if status != tt.status {
 					t.Errorf("run 1 is %s, want %s\n%s", status, tt.status, h.log.String())
 				}
-				back := strings.Join(h.back, "\n")
+				back := h.movedBack()
 				if (tt.back != "") != strings.HasPrefix(back, "REL-1 to Waiting: ") || !strings.Contains(back, tt.back) {
 					t.Errorf("moved back is %q, want %q", back, tt.back)
 				}
 				h.wantRuns("db@v2.0.0 to production")
-				for _, l := range h.lines {
+				for _, l := range h.spoken() {
 					if l.Via != "jira" || l.Cause != "moved/jira/REL-1 moved 5" {
 						t.Errorf("the line is %+v", l)
 					}

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ func TestTagReleases(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.wantRuns("api@v1.4.0 to staging")
 		h.wantHeard("#staging") // the run's reporters do that
-		for _, l := range h.lines {
+		for _, l := range h.spoken() {
 			if l.By != "robot" || l.Via != "gitlab" || l.Rule != "tags" || l.Cause != "rule/tags/tag shop/api v1.4.0" ||
 				l.Text != "release api@v1.4.0 to staging because rule tags: tag v1.4.0 in shop/api by ann" {
 				t.Errorf("the line is %+v", l)
@@ -101,7 +102,7 @@ func TestModulesOfAnEvent(t *testing.T) {
 				h.take(tt.event)
 				synctest.Wait()
 				got := ""
-				for _, l := range h.lines {
+				for _, l := range h.spoken() {
 					got, _, _ = strings.Cut(strings.TrimPrefix(l.Text, "plan "), " to production")
 				}
 				if got != tt.want {
@@ -134,7 +135,7 @@ func TestHostileWords(t *testing.T) {
 		h.take(e)
 		time.Sleep(time.Minute)
 		h.wantRuns("api@v1.4.0 to staging")
-		if text := h.lines[0].Text; len(text) > 600 || strings.ContainsAny(text, "\n\x1b\u202e") {
+		if text := h.spoken()[0].Text; len(text) > 600 || strings.ContainsAny(text, "\n\x1b\u202e") {
 			t.Errorf("the line is %q", text)
 		}
 	})
@@ -155,7 +156,7 @@ func TestPrecedence(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.wantHeard("#staging", "By rule tags: tag v1.5.0")
 		h.wantRuns()
-		if got := strings.Join(h.signals, " "); strings.Count(got, "db") != 2 {
+		if got := h.signalled(); strings.Count(got, "db") != 2 {
 			t.Errorf("signalled are %s, want db for the event and for the rule", got)
 		}
 	})
@@ -173,11 +174,11 @@ func TestIssueMovedPlans(t *testing.T) {
 		registered(h, "api", "v1.7.0", "c7")
 		h.take(moved("Payments, db"), moved("Unheard of"), moved(""))
 		h.wantHeard("#production", "By rule ready: ABC-7 moved to Ready for release by ann-account. Plan ")
-		if got := h.lines[0].Text; !strings.HasPrefix(got, "plan db api@v1.7.0 to production because") {
+		if got := h.spoken()[0].Text; !strings.HasPrefix(got, "plan db api@v1.7.0 to production because") {
 			t.Errorf("the line is %q", got)
 		}
-		if len(h.lines) != 1 {
-			t.Errorf("%d lines are said", len(h.lines))
+		if len(h.spoken()) != 1 {
+			t.Errorf("%d lines are said", len(h.spoken()))
 		}
 	})
 }
@@ -203,7 +204,7 @@ func TestPushWaitsForItsBuild(t *testing.T) {
 		h.restart()
 		h.take(pipeline("shop/api", "c2", "2"))
 		h.wantHeard("#staging", "By rule main: push of c2 to main in shop/api by ann. Plan ")
-		if got := h.lines[0].Text; !strings.HasPrefix(got, "plan api@v1.2.0 to staging ") {
+		if got := h.spoken()[0].Text; !strings.HasPrefix(got, "plan api@v1.2.0 to staging ") {
 			t.Errorf("the line is %q", got)
 		}
 		late := pipeline("shop/api", "c2", "2")
@@ -269,7 +270,7 @@ func TestOriginIsDown(t *testing.T) {
 			h.take(append(all, tag("shop/api", "v1.4.0"))...)
 			h.take(alert(events.AlertFiring, "db", time.Now(), "a1"))
 			synctest.Wait()
-			if got := strings.Join(h.signals, " "); got == "" {
+			if got := h.signalled(); got == "" {
 				t.Error("one system's outage holds up another's events")
 			}
 			time.Sleep(5 * time.Hour)
@@ -301,19 +302,17 @@ func TestOriginIsDown(t *testing.T) {
 
 func TestChatIsDown(t *testing.T) {
 	inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RulePlan, "staging")), func(t *testing.T, h *house) {
-		h.chatErr = busy{20 * time.Minute}
+		h.breakChat(busy{20 * time.Minute})
 		h.take(tag("shop/api", "v1.4.0"))
 		time.Sleep(time.Minute)
 		h.wantHeard("#staging")
-		h.mu.Lock()
-		h.chatErr = nil
-		h.mu.Unlock()
+		h.breakChat(nil)
 		time.Sleep(10 * time.Minute)
 		h.wantHeard("#staging") // it has not come back before it was told to
 		time.Sleep(10 * time.Minute)
 		h.wantHeard("#staging", "Plan ")
-		if len(h.lines) != 1 {
-			t.Errorf("it was planned %d times", len(h.lines))
+		if len(h.spoken()) != 1 {
+			t.Errorf("it was planned %d times", len(h.spoken()))
 		}
 	})
 }
@@ -326,7 +325,7 @@ func TestEveryWriteInTurn(t *testing.T) {
 	accidents := 0
 	for _, fault := range []mem.Fault{mem.CrashBefore, mem.CrashAfter, mem.LostAnswer, mem.DiskFull} {
 		for at := 1; ; at++ {
-			hit := false
+			var hit atomic.Bool
 			synctest.Test(t, func(t *testing.T) {
 				h := newHouse(t, catalog)
 				h.start()
@@ -339,7 +338,7 @@ func TestEveryWriteInTurn(t *testing.T) {
 						first = n
 					}
 					if n-first+1 == at {
-						hit = true
+						hit.Store(true)
 						return fault
 					}
 					return mem.None
@@ -356,7 +355,7 @@ func TestEveryWriteInTurn(t *testing.T) {
 						h.restart()
 					}
 					time.Sleep(10 * time.Second)
-					if hit {
+					if hit.Load() {
 						h.restart()
 					}
 				}
@@ -380,7 +379,7 @@ func TestEveryWriteInTurn(t *testing.T) {
 					t.Fatalf("fault %d at write %d", fault, at)
 				}
 			})
-			if !hit {
+			if !hit.Load() {
 				break
 			}
 			accidents++
