@@ -1,0 +1,153 @@
+package gitlab
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+)
+
+const (
+	// dotComRate is how many calls of its API GitLab.com takes in a minute from one user:
+	// https://docs.gitlab.com/user/gitlab_com/rate_limits/
+	dotComRate = 2000
+	// ownRate is what others take in a minute where their limit is on and has the figure that it
+	// comes with, 7,200 an hour, with which GitLab counts by the hour:
+	// https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/. A minute may have more
+	// than a sixtieth of it, so this is not exceeded within ten busy minutes; whether the limit is on
+	// GitLab tells by refusing.
+	ownRate = 600
+	// patience is how long a call waits for its turn. What would have to wait longer is refused.
+	patience = 2 * time.Second
+	// longestRest is the longest time that GitLab is believed it wants to be left alone.
+	longestRest = time.Hour
+)
+
+func defaultRate(host string) int {
+	if strings.EqualFold(host, "gitlab.com") {
+		return dotComRate
+	}
+	return ownRate
+}
+
+// limits keep the calls below what GitLab takes. A third of a minute's calls may come at once, the
+// others evenly. GitLab counts some kinds of call for themselves, comments for instance; when it
+// refuses these, only these rest.
+type limits struct {
+	perSecond float64
+	burst     float64
+
+	mu     sync.Mutex
+	tokens float64
+	at     time.Time            // when tokens were counted
+	rest   map[string]time.Time // until when no call of a route is made; "" is for all
+}
+
+func newLimits(perMinute int) *limits {
+	burst := max(1, float64(perMinute)/3)
+	return &limits{perSecond: float64(perMinute) * 2 / 3 / 60, burst: burst, tokens: burst, rest: make(map[string]time.Time)}
+}
+
+var (
+	errOwnLimit = errors.New("not its turn, for there were many calls")
+	errResting  = errors.New("GitLab wants fewer calls (HTTP 429)")
+)
+
+// take waits for a request's turn, and refuses it where that takes long.
+func (l *limits) take(r *http.Request) error {
+	wait, err := l.reserve(routeOf(r), time.Now())
+	if err != nil {
+		return &later{text: "gitlab", wait: wait, err: err}
+	}
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.Context().Done():
+		return &later{text: "gitlab", wait: time.Second, err: errOwnLimit}
+	}
+}
+
+// reserve takes a place in the row, and says how long it is till then.
+func (l *limits) reserve(route string, now time.Time) (time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range []string{"", route} {
+		until, resting := l.rest[key]
+		if resting && now.Before(until) {
+			return until.Sub(now), errResting
+		}
+		delete(l.rest, key)
+	}
+	if !l.at.IsZero() {
+		l.tokens = min(l.burst, l.tokens+now.Sub(l.at).Seconds()*l.perSecond)
+	}
+	l.at = now
+	wait := time.Duration(0)
+	if l.tokens < 1 {
+		wait = time.Duration((1 - l.tokens) / l.perSecond * float64(time.Second))
+	}
+	if wait > patience {
+		return wait, errOwnLimit
+	}
+	l.tokens--
+	return wait, nil
+}
+
+// learn reads what GitLab says of its limits. Where it counts all calls of a user together it
+// says how many are left; a refusal without such figures is about that kind of call alone.
+func (l *limits) learn(r *http.Request, answer *http.Response) {
+	refused := answer.StatusCode == http.StatusTooManyRequests
+	left, err := strconv.Atoi(answer.Header.Get("RateLimit-Remaining"))
+	counted := err == nil
+	if !refused && (!counted || left > 0) {
+		return
+	}
+	key := ""
+	if refused && !counted {
+		key = routeOf(r)
+	}
+	rest := restOf(answer.Header, 0)
+	if rest == 0 && !refused {
+		return
+	}
+	if rest == 0 {
+		rest = refusedWait
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := time.Now().Add(rest); until.After(l.rest[key]) {
+		l.rest[key] = until
+	}
+}
+
+// restOf reads for how long GitLab wants to be left alone: Retry-After in seconds or as a date, or
+// RateLimit-Reset as Unix time (https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers).
+func restOf(h http.Header, otherwise time.Duration) time.Duration {
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil && seconds >= 0 {
+		return min(max(time.Duration(seconds)*time.Second, time.Second), longestRest)
+	}
+	if when, err := http.ParseTime(value); err == nil {
+		return min(max(time.Until(when), time.Second), longestRest)
+	}
+	if reset, err := strconv.ParseInt(h.Get("RateLimit-Reset"), 10, 64); err == nil && reset > 0 {
+		return min(max(time.Until(time.Unix(reset, 0)), time.Second), longestRest)
+	}
+	return otherwise
+}
+
+// routeOf is what kind of call a request is: its method, and its path without what it names.
+func routeOf(r *http.Request) string {
+	_, path, _ := strings.Cut(r.URL.EscapedPath(), "/api/v4/")
+	route, _ := gl.MatchRoute(path)
+	return r.Method + " " + route.String()
+}
