@@ -77,6 +77,7 @@ func (d *decoder) sections() []section {
 		{key: "environments", decode: d.each(d.environment)},
 		{key: "defaults", once: true, decode: d.defaultsSection},
 		{key: "modules", decode: d.each(d.module)},
+		{key: "discovered", decode: d.discoveredSection},
 		{key: "access", decode: d.each(d.access)},
 		{key: "rules", decode: d.eventRulesSection},
 		{key: "trains", decode: d.trainsSection},
@@ -243,9 +244,7 @@ func (d *decoder) needs(n *node, module, subject string) []playbooks.Need {
 			d.object(item, "a need",
 				field{key: "module", decode: func(n *node) { need.Module, at = d.text(n), n }},
 				field{key: "version", decode: func(n *node) { need.Constraint = d.constraint(n) }},
-				field{key: "kind", decode: func(n *node) {
-					need.Kind = choice(d, n, "kind of need", playbooks.NeedDeploy, playbooks.NeedBuild, playbooks.NeedTest)
-				}},
+				field{key: "kind", decode: func(n *node) { need.Kind = d.needKind(n) }},
 				field{key: "reason", decode: func(n *node) { need.Reason = d.text(n) }},
 			)
 			d.require(item, "a need", "module")

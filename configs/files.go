@@ -31,7 +31,9 @@ type loader struct {
 	values  int // what aliases stand for, in values
 	full    bool
 	partial bool // something could not be read
-	found   []problem
+	// rediscovers: what was discovered earlier is read only to be discovered anew.
+	rediscovers bool
+	found       []problem
 }
 
 // document is a file that was read: a mapping at least.

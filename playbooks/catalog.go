@@ -76,7 +76,13 @@ type Need struct {
 	Constraint string   `json:"constraint,omitempty"`
 	Kind       NeedKind `json:"kind"`
 	Reason     string   `json:"reason,omitempty"`
+	// Source is the line that a discovered need was found in, within the module's project:
+	// "go.mod:12". A need that somebody declared has none.
+	Source string `json:"source,omitempty"`
 }
+
+// why is the reason that somebody gave for a need, or else where it was found.
+func (n *Need) why() string { return cmp.Or(n.Reason, n.Source) }
 
 // Delivery says how a module gets into an environment.
 type Delivery struct {

@@ -376,8 +376,8 @@ func (p *planner) plannedNeeds(to []PlannedNeed, m *planModule) []PlannedNeed {
 	ordering := p.graph.of(m.id)
 	for _, e := range ordering {
 		n := p.graph.need(m.id, e)
-		planned := PlannedNeed{Module: n.Module, Kind: n.kind(), Constraint: n.Constraint, Outside: p.at[e.to] < 0, Reason: n.Reason}
-		if n.Reason == "" {
+		planned := PlannedNeed{Module: n.Module, Kind: n.kind(), Constraint: n.Constraint, Outside: p.at[e.to] < 0, Reason: n.why()}
+		if planned.Reason == "" {
 			switch {
 			case planned.Outside:
 				planned.Reason = "has to be there already"
@@ -395,7 +395,7 @@ func (p *planner) plannedNeeds(to []PlannedNeed, m *planModule) []PlannedNeed {
 			if n := &m.Needs[k]; n.kind() == NeedTest {
 				id, ok := p.graph.ids[n.Module]
 				to = append(to, PlannedNeed{Module: n.Module, Kind: NeedTest, Constraint: n.Constraint,
-					Outside: !ok || p.at[id] < 0, Reason: cmp.Or(n.Reason, "for its tests only")})
+					Outside: !ok || p.at[id] < 0, Reason: cmp.Or(n.why(), "for its tests only")})
 			}
 		}
 	}

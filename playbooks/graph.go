@@ -90,7 +90,7 @@ func (g *planGraph) compareEdges(m *Module, a, b planEdge) int {
 	return cmp.Or(
 		-strings.Compare(string(x.kind()), string(y.kind())),
 		strings.Compare(x.Constraint, y.Constraint),
-		strings.Compare(x.Reason, y.Reason))
+		strings.Compare(x.why(), y.why()))
 }
 
 // of returns the edges of module i.

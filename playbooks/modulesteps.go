@@ -249,8 +249,8 @@ func (t *planText) need(m *planModule, n *planNeed, to *planModule, elsewhere st
 		t.write(m.Name, " needs ", to.Name, " through ", n.via, ", not part of this release")
 		return t.end()
 	}
-	rule := needRule(n.need.kind(), to)
-	t.begin(len(m.Name) + len(to.Name) + len(n.need.Constraint) + len(n.need.Reason) + len(elsewhere) + len(rule) + 32)
+	rule, why := needRule(n.need.kind(), to), n.need.why()
+	t.begin(len(m.Name) + len(to.Name) + len(n.need.Constraint) + len(why) + len(elsewhere) + len(rule) + 32)
 	t.write(m.Name, " needs ", to.Name)
 	if n.need.Constraint != "" {
 		t.write(" ", n.need.Constraint)
@@ -259,8 +259,8 @@ func (t *planText) need(m *planModule, n *planNeed, to *planModule, elsewhere st
 		t.write(" at ", elsewhere)
 	}
 	t.write(": ", rule)
-	if n.need.Reason != "" {
-		t.write(" (", n.need.Reason, ")")
+	if why != "" {
+		t.write(" (", why, ")")
 	}
 	return t.end()
 }
