@@ -143,8 +143,14 @@ func newClosedRoom(t testing.TB, catalog *playbooks.Catalog) *room {
 		t.Fatal(err)
 	}
 	r.world = world
-	for _, version := range []string{"v1.9.0", "v2.0.0"} {
-		if err := world.Forge.SetBuild(playbooks.BuildState{Module: "cart", Version: version, State: "passed"}); err != nil {
+	for _, build := range []playbooks.BuildState{
+		{Module: "cart", Version: "v1.9.0"},
+		{Module: "cart", Version: "v2.0.0"},
+		{Module: "ledger", Version: "v1.9.0", Commit: "3fa2c1d4e5f60718293a4b5c6d7e8f9001122334", Ref: "main", At: time.Now().Add(-time.Hour),
+			Tests: "212 passed, 1 skipped", Coverage: 81.25, Digest: "sha256:0f343b0931126a20f133d67c2b018a3b1b5e6b3a4e1c0b6d3c2e1f0a9b8c7d6e"},
+	} {
+		build.State = playbooks.BuildPassed
+		if err := world.Forge.SetBuild(build); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/playbooks"
@@ -54,7 +55,7 @@ func (c *call) versions(ctx context.Context) (chat.Card, error) {
 	}
 	section := chat.Section{Heading: "Built, the newest first"}
 	for _, build := range builds {
-		item := chat.Item{Symbol: buildSymbol(build.State), Text: build.Version, Detail: build.State}
+		item := chat.Item{Symbol: buildSymbol(build.State), Text: build.Version, Detail: buildWords(&build, c.now.Location())}
 		if places := where[build.Version]; len(places) > 0 {
 			item.Detail += ", live in " + enumerate(places, 4, "and")
 		}
@@ -62,6 +63,43 @@ func (c *call) versions(ctx context.Context) (chat.Card, error) {
 	}
 	card.Sections = append(card.Sections, section)
 	return card, nil
+}
+
+// buildWords says what is known of a build: its state, what it was made of, what came out.
+func buildWords(b *playbooks.BuildState, zone *time.Location) string {
+	words := []string{b.State}
+	if b.Commit != "" {
+		of := "of " + b.Commit[:min(len(b.Commit), 8)]
+		if b.Ref != "" && b.Ref != b.Version {
+			of += " (" + b.Ref + ")"
+		}
+		words = append(words, of)
+	}
+	if !b.At.IsZero() {
+		words = append(words, b.At.In(zone).Format("2 Jan 15:04"))
+	}
+	if b.Tests != "" {
+		words = append(words, b.Tests)
+	}
+	if b.Coverage > 0 {
+		words = append(words, fmt.Sprintf("%.1f %% covered", b.Coverage))
+	}
+	switch {
+	case b.Digest != "":
+		words = append(words, "image "+abbreviated(b.Digest))
+	case b.Checksum != "":
+		words = append(words, "checksum "+abbreviated(b.Checksum))
+	}
+	return onOneLine(strings.Join(words, ", "))
+}
+
+// abbreviated is enough of a digest to compare by eye.
+func abbreviated(digest string) string {
+	algorithm, sum, found := strings.Cut(digest, ":")
+	if !found {
+		return algorithm[:min(len(algorithm), 12)]
+	}
+	return algorithm + ":" + sum[:min(len(sum), 12)]
 }
 
 func buildSymbol(state string) chat.Symbol {

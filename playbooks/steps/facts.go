@@ -124,7 +124,7 @@ func (f *collecting) live(ctx context.Context, m *playbooks.Module, place playbo
 }
 
 // builds asks for the builds of every version that the request may mean, and for the newest
-// one of each module that it names without a version. What is live has to be known by then.
+// one of each module that it names without a version, or with one that has not passed. What is live has to be known by then.
 func (f *collecting) builds(ctx context.Context, from Builds, request playbooks.Request) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lookAtOnce)
@@ -190,6 +190,11 @@ func (f *collecting) build(ctx context.Context, builds Builds, ref playbooks.Mod
 	if err != nil {
 		return err
 	}
+	if state.State != playbooks.BuildPassed { // whoever reads that wants to know what has passed
+		if err := f.newest(ctx, builds, ref.Name); err != nil {
+			return err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.facts.Builds = append(f.facts.Builds, state)
@@ -223,4 +228,5 @@ func (f *collecting) sort() {
 	}
 	slices.SortFunc(f.facts.Builds, byName)
 	slices.SortFunc(f.facts.Newest, byName)
+	f.facts.Builds, f.facts.Newest = slices.Compact(f.facts.Builds), slices.Compact(f.facts.Newest)
 }
