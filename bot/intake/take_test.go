@@ -83,7 +83,7 @@ func TestTakeRefuses(t *testing.T) {
 			}),
 			"large fields": with(func(e *events.Event) {
 				for i := range 200 {
-					e.Fields[fmt.Sprint(i)] = strings.Repeat("x", 1<<20)
+					e.Fields[fmt.Sprint(i)] = strings.Repeat("x", 4096)
 				}
 			}),
 		} {
