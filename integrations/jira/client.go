@@ -100,7 +100,7 @@ func New(o Options) (*Jira, error) {
 // name, then it is the email address that tells.
 func isCloudHost(host string) bool {
 	host = strings.ToLower(host)
-	return strings.HasSuffix(host, ".atlassian.net") || strings.HasSuffix(host, ".jira.com")
+	return strings.HasSuffix(host, ".atlassian.net") || strings.HasSuffix(host, ".jira.com") || host == "api.atlassian.com"
 }
 
 // rest is where the API is, below the URL.

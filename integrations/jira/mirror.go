@@ -99,8 +99,9 @@ type sight struct {
 }
 
 const (
-	// linksAtOnce is how many links and stories one Update writes. Jira Cloud limits the writes to one
-	// issue: developer.atlassian.com/cloud/jira/platform/rate-limiting names 20 in 2 s and 100 in 30 s.
+	// linksAtOnce is how many links and stories one Update writes, and linkWait how long it is until the
+	// next ones. Jira Cloud limits the writes to one issue, and asks to space them out:
+	// https://developer.atlassian.com/cloud/jira/platform/build-an-app-that-respects-rate-limits/.
 	linksAtOnce = 15
 	linkWait    = 4 * time.Second
 )
