@@ -83,8 +83,8 @@ func (d *decoder) delivery(n *node, targets *[]*node, more ...field) patch {
 	d.object(n, "a delivery", append([]field{
 		{key: "deployer", decode: func(n *node) {
 			value := d.text(n)
-			if value == gitlabSystem {
-				d.wish(n, gitlabSystem, "it is deployed by GitLab")
+			if value == gitlabSystem || value == registrySystem {
+				d.wish(n, value, "it is deployed by "+value)
 			}
 			set(func(to *playbooks.Delivery) { to.Deployer = value })
 		}},
@@ -233,7 +233,14 @@ func (d *decoder) job(n *node, what string) playbooks.Job {
 	d.object(n, what,
 		field{key: "name", decode: func(n *node) { job.Name = d.name(n, "the name of "+what, forPlaces) }},
 		field{key: playbooks.ParamWith, decode: func(n *node) { with = n }},
-		field{key: "params", decode: func(n *node) { job.Params = d.params(n) }},
+		field{key: "params", decode: func(n *node) {
+			job.Params = d.params(n)
+			for _, p := range n.pairs {
+				if p.key == playbooks.ParamJob {
+					d.report(p.at, "give it as name", "%q of %s is its name", p.key, what)
+				}
+			}
+		}},
 		field{key: "timeout", decode: func(n *node) { job.Timeout = d.duration(n) }},
 		field{key: "reversible", decode: func(n *node) { job.Irreversible = !d.flag(n) }},
 	)
@@ -244,8 +251,8 @@ func (d *decoder) job(n *node, what string) playbooks.Job {
 	if _, twice := job.Params[playbooks.ParamWith]; twice {
 		d.report(with.at, "", "%q is among the params, too", playbooks.ParamWith)
 	}
-	if runner == gitlabSystem {
-		d.wish(with, gitlabSystem, what+" is run by GitLab")
+	if runner == gitlabSystem || runner == registrySystem {
+		d.wish(with, runner, what+" is run by "+runner)
 	}
 	if runner != "" {
 		if job.Params == nil {
@@ -257,7 +264,7 @@ func (d *decoder) job(n *node, what string) playbooks.Job {
 }
 
 // pipelineValues are what the inputs and variables of a pipeline may ask for.
-var pipelineValues = []string{"{version}", "{commit}", "{environment}", "{target}", "{module}", "{run}", "{artifact}"}
+var pipelineValues = []string{"{version}", "{commit}", "{environment}", "{target}", "{module}", "{run}", "{artifact}", "{from}", "{share}"}
 
 // params reads parameters, which mean something to a deployer alone; but those of
 // GitLab's pipelines are known.

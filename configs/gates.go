@@ -2,6 +2,7 @@ package configs
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,16 +32,25 @@ type gateParam struct {
 var gateKinds = map[string]gateKind{
 	"pipeline": {params: []gateParam{{"ref", (*decoder).word}}},
 	"jobs": {system: gitlabSystem, needs: []string{"names"}, example: "jobs: {names: [unit]}",
-		params: []gateParam{{"names", (*decoder).words}}},
-	"tests": {system: gitlabSystem, params: []gateParam{{"new", (*decoder).whole}, {"total", (*decoder).whole}}},
+		params: []gateParam{{"names", (*decoder).words}, {"ref", (*decoder).word}}},
+	"tests": {system: gitlabSystem,
+		params: []gateParam{{"new", (*decoder).whole}, {"total", (*decoder).whole}, {"ref", (*decoder).word}}},
 	"coverage": {system: gitlabSystem, needs: []string{"least", "drop"}, example: "coverage: {least: 80, drop: 1.5}",
-		params: []gateParam{{"least", (*decoder).percent}, {"drop", (*decoder).percent}}},
-	"merge-approvals": {system: gitlabSystem, params: []gateParam{{"count", (*decoder).positive}}},
+		params: []gateParam{{"least", (*decoder).percent}, {"drop", (*decoder).percent}, {"ref", (*decoder).word}}},
+	"merge-approvals": {system: gitlabSystem, params: []gateParam{{"count", (*decoder).positive}, {"branch", (*decoder).word}}},
 	"latest":          {system: gitlabSystem, params: []gateParam{{"branch", (*decoder).word}}},
-	"stories":         {system: jiraSystem, params: []gateParam{{"statuses", (*decoder).words}, {"types", (*decoder).words}}},
-	"blockers":        {system: jiraSystem, params: []gateParam{{"priorities", (*decoder).words}, {"component", (*decoder).word}, {"version", (*decoder).word}}},
-	"version-check":   {system: jiraSystem, params: []gateParam{{"version", (*decoder).word}}},
+
+	"stories": {system: jiraSystem, params: []gateParam{{"allowed", (*decoder).words}, {"types", (*decoder).words}}},
+	"blockers": {system: jiraSystem, needs: []string{"version", "component", "jql"}, example: `blockers: {version: "{version}"}`,
+		params: []gateParam{{"version", (*decoder).filled}, {"component", (*decoder).filledWords}, {"jql", (*decoder).query},
+			{"project", (*decoder).filledWords}, {"priority", (*decoder).words}}},
+	"version-check": {system: jiraSystem, needs: []string{"version"}, example: `version-check: {version: "{version}"}`,
+		params: []gateParam{{"version", (*decoder).filled}, {"component", (*decoder).filledWords}, {"types", (*decoder).words},
+			{"project", (*decoder).filledWords}}},
 }
+
+// gateValues are what the parameters of Jira's gates may ask for.
+var gateValues = []string{"{version}", "{module}", "{environment}", "{run}"}
 
 // gate reads a kind alone, `soak: 2h`, a kind with its parameters behind it, or under
 // `params`.
@@ -125,16 +135,16 @@ func (d *decoder) gateParams(n *node, kind string) map[string]string {
 	}
 	known := len(d.found)
 	d.object(n, "a gate of kind "+quote(kind), fields...)
-	if len(params) > 0 {
-		return params
-	}
-	if len(d.found) == known {
+	if needs := gateKinds[kind].needs; len(d.found) == known && !slices.ContainsFunc(needs, func(name string) bool { return params[name] != "" }) {
 		d.lacking(n, kind)
 	}
-	return nil
+	if len(params) == 0 {
+		return nil
+	}
+	return params
 }
 
-// lacking reports a gate without the parameters that its kind needs.
+// lacking reports a gate without any of the parameters of which its kind needs one.
 func (d *decoder) lacking(n *node, kind string) {
 	if k := gateKinds[kind]; len(k.needs) > 0 {
 		d.report(n.at, "write "+k.example, "a gate of kind %q needs %s", kind, strings.Join(k.needs, " or "))
@@ -144,6 +154,39 @@ func (d *decoder) lacking(n *node, kind string) {
 // What parameters are, as the text that a gate's port reads.
 
 func (d *decoder) word(n *node) string { return d.given(n, d.text(n)) }
+
+func (d *decoder) filled(n *node) string {
+	value := d.word(n)
+	d.placeholders(n, value, gateValues)
+	return value
+}
+
+func (d *decoder) filledWords(n *node) string {
+	value := d.words(n)
+	d.placeholders(n, value, gateValues)
+	return value
+}
+
+// maxQuery is how long a query may be, in bytes.
+const maxQuery = 4000
+
+// ordered finds the end of a query that says in which order it is answered.
+var ordered = regexp.MustCompile(`(?i)\border\s+by\s[^"']*$`)
+
+// query reads a query in Jira's language, which only Jira understands.
+func (d *decoder) query(n *node) string {
+	value := d.text(n)
+	switch {
+	case value == "" && n.kind == text:
+		d.report(n.at, "", "%q is empty", n.name)
+	case len(value) > maxQuery:
+		d.report(n.at, "", "%q is longer than %d characters", n.name, maxQuery)
+	case ordered.MatchString(value):
+		d.report(n.at, "leave it out", "%q is a part of a query, which is put in order afterwards", n.name)
+	}
+	d.placeholders(n, value, gateValues)
+	return value
+}
 
 // words reads one name or a list of names, and separates them by commas.
 func (d *decoder) words(n *node) string {

@@ -89,7 +89,7 @@ type rights struct {
 	policy *playbooks.Policy
 	open   map[string]bool
 	owners map[string][]string // by module
-	owning map[string]bool // whether a person owns a module, as far as that was asked
+	owning map[string]bool     // whether a person owns a module, as far as that was asked
 }
 
 func (r *rights) among(names []string, person string) bool {

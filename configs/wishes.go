@@ -33,6 +33,8 @@ func (d *decoder) checkWishes() {
 			w.system == alertmanagerSystem && d.server.Alertmanager == nil,
 			w.system == pagerdutySystem && d.server.PagerDuty == nil:
 			d.report(w.at, "", "%s, and there is no server: %s: for that", w.say, w.system)
+		case w.system == registrySystem && d.server.Registries == nil:
+			d.report(w.at, "", "%s, and there is no server: registries: for that", w.say)
 		case w.system == pagerdutySystem && !d.schedules:
 			d.report(w.at, "", "%s, and server: pagerduty: has no token to ask for schedules", w.say)
 		}
