@@ -1,6 +1,7 @@
 package jira
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -76,9 +77,11 @@ func (j *Jira) withHistory(ctx context.Context, key string, fields ...string) (*
 	return &i, nil
 }
 
-// sortHistory puts the oldest entry first: Cloud begins with the newest.
+// sortHistory puts the oldest entry first: Cloud begins with the newest. Entries are numbered as they come.
 func (i *issue) sortHistory() {
-	slices.SortStableFunc(i.Changelog.Histories, func(a, b history) int { return a.at().Compare(b.at()) })
+	slices.SortStableFunc(i.Changelog.Histories, func(a, b history) int {
+		return cmp.Or(a.at().Compare(b.at()), cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
+	})
 }
 
 // lastMove is the ID of the entry of the history in which the issue came to its status; "0" if none
