@@ -22,7 +22,7 @@ func (in *Intake) handle(ctx context.Context, waiting *entry) (err error) {
 		// end the program, nor come back for ever.
 		if r := recover(); r != nil {
 			log.Error("an event could not be handled and is given up", "panic", r, "stack", string(debug.Stack()))
-			err = in.finish(ctx, waiting, "")
+			err = in.finish(ctx, waiting)
 		}
 	}()
 	var e events.Event
@@ -35,24 +35,24 @@ func (in *Intake) handle(ctx context.Context, waiting *entry) (err error) {
 	switch {
 	case isPermanent(err):
 		log.Warn("what an event hints at cannot be looked up, and is given up", "error", err)
-		return in.finish(ctx, waiting, "")
+		return in.finish(ctx, waiting)
 	case err != nil:
 		return in.again(ctx, waiting, "it is not known whether an event is true", unanswered{err})
 	case !found:
 		log.Debug("an event is not true any more")
-		return in.finish(ctx, waiting, "")
+		return in.finish(ctx, waiting)
 	}
 	in.answered(waiting)
 	err = in.follow(ctx, now)
 	switch {
 	case isPermanent(err):
 		log.Warn("an event cannot be handled, and is given up", "error", err)
-		return in.finish(ctx, waiting, "")
+		return in.finish(ctx, waiting)
 	case err != nil:
 		return in.again(ctx, waiting, "an event could not be handled", err)
 	}
 	log.Debug("an event was handled", "fact", now.Fact)
-	return in.finish(ctx, waiting, e.Fact, now.Fact)
+	return in.finish(ctx, waiting, &e, &now)
 }
 
 // again logs why an event is handled again. Without an error there is none to handle.
@@ -155,14 +155,14 @@ func (in *Intake) register(ctx context.Context, e events.Event) error {
 	return nil
 }
 
-// finish keeps of an event only that it was handled, and of the facts that it was about that
-// they need not be found by looking.
-func (in *Intake) finish(ctx context.Context, done *entry, facts ...string) error {
+// finish keeps of an event only that it was handled, and of what was found that it need not be
+// found by looking.
+func (in *Intake) finish(ctx context.Context, done *entry, found ...*events.Event) error {
 	tombstone := encode(known{Done: time.Now()})
 	sets := []store.Set{{Key: done.key, Value: tombstone}, {Key: eventKey(done.number)}}
-	for _, fact := range facts {
-		key := knownKey(done.source, lookID(fact))
-		if fact == "" || key == done.key || in.o.Sources[done.source].Origin == nil {
+	for _, e := range found {
+		key := knownKey(done.source, lookID(e.Kind, e.Fact))
+		if e.Fact == "" || key == done.key || in.o.Sources[done.source].Origin == nil {
 			continue
 		}
 		// One that was found by looking and waits in a line of its own goes its own way.

@@ -149,6 +149,28 @@ func TestMayNotHold(t *testing.T) {
 	})
 }
 
+// Alertmanager's repeats of an alert have one ID. They keep it alive.
+func TestRepeatedAlert(t *testing.T) {
+	inHouse(t, shop(holds("")), func(t *testing.T, h *house) {
+		began := time.Now()
+		for range 5 {
+			h.take(alert(events.AlertFiring, "db", began, "a1"))
+			time.Sleep(4 * time.Hour)
+		}
+		h.say("ann", "release db@v2.0.0 to production")
+		time.Sleep(10 * time.Minute)
+		if why, _ := h.view("1"); why == "" {
+			t.Error("run 1 is not held though the alert fires still")
+		}
+		h.say("ann", "resume 1")
+		h.take(alert(events.AlertFiring, "db", began, "a1"))
+		time.Sleep(10 * time.Minute)
+		if why, _ := h.view("1"); why != "" {
+			t.Errorf("run 1 is held again: %s", why)
+		}
+	})
+}
+
 // What nobody resolved holds for half a day after it was last heard of.
 func TestStaleAlert(t *testing.T) {
 	inHouse(t, shop(holds("")), func(t *testing.T, h *house) {

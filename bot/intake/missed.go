@@ -74,7 +74,7 @@ func (in *Intake) look(ctx context.Context, source string, origin events.Origin)
 	for _, e := range missed {
 		e.Source = source
 		if e.ID == "" && e.Fact != "" {
-			e.ID = lookID(e.Fact)
+			e.ID = lookID(e.Kind, e.Fact)
 		}
 		e, err := limited(e)
 		if err != nil {

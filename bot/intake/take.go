@@ -18,6 +18,8 @@ import (
 // is there to be read is cut.
 const (
 	maxName   = 512
+	maxFact   = 400       // part of an ID where the event is found by looking
+	repeats   = time.Hour // between two deliveries of an alert that fires of which both count
 	maxText   = 2 << 10
 	maxFields = 256
 	maxEvent  = 128 << 10
@@ -46,11 +48,13 @@ func (full) RetryAfter() time.Duration { return time.Minute }
 
 // limited is an event within the limits of its size.
 func limited(e events.Event) (events.Event, error) {
-	names := []struct{ what, value string }{{"source", e.Source}, {"kind", string(e.Kind)}, {"ID", e.ID}, {"subject", e.Subject}, {"fact", e.Fact}}
-	for i, n := range names {
-		if len(n.value) > maxName || i < 3 && n.value == "" {
-			return e, undeliverable{fmt.Errorf("intake: take: event %q of %q: its %s has %d bytes, want at most %d and something in source, kind and ID",
-				cut(e.ID, 40), cut(e.Source, 40), n.what, len(n.value), maxName)}
+	for _, n := range []struct {
+		what, value string
+		least, most int
+	}{{"source", e.Source, 1, 64}, {"kind", string(e.Kind), 1, 64}, {"ID", e.ID, 1, maxName}, {"subject", e.Subject, 0, maxName}, {"fact", e.Fact, 0, maxFact}} {
+		if len(n.value) > n.most || len(n.value) < n.least {
+			return e, undeliverable{fmt.Errorf("intake: take: event %q of %q: its %s has %d bytes, want %d to %d",
+				cut(e.ID, 40), cut(e.Source, 40), n.what, len(n.value), n.least, n.most)}
 		}
 	}
 	if len(e.Fields) > maxFields {
@@ -90,7 +94,13 @@ func knownKey(source, id string) string {
 func eventKey(number uint64) string { return fmt.Sprintf("%s%020d", eventPrefix, number) }
 
 // lookID is the ID of an event that was found by looking, if it has no other.
-func lookID(fact string) string { return "look/" + fact }
+func lookID(kind events.Kind, fact string) string { return "look/" + string(kind) + "/" + fact }
+
+// repeated reports whether an event that was handled is news when it comes again: somebody says
+// that an alert fires still.
+func (k *known) repeated(e *events.Event) bool {
+	return !k.Done.IsZero() && e.Kind == events.AlertFiring && time.Since(k.Done) > repeats
+}
 
 // flight is an event that somebody is writing down.
 type flight struct {
@@ -105,6 +115,9 @@ type flight struct {
 // the store. Where too many events wait to be handled the error has RetryAfter(); where an
 // event breaks the limits of size it is Permanent. Nothing was taken then. After any other error,
 // such as one of the store, events may be taken again, which is what whoever sends them does.
+//
+// An alert that fires and is delivered again counts as one more event an hour after it was
+// handled: that is how it is known to fire still. The same release is not held twice because of it.
 func (in *Intake) Take(ctx context.Context, all ...events.Event) error {
 	todo := make([]events.Event, len(all))
 	for i, e := range all {
@@ -192,7 +205,9 @@ func (in *Intake) write(ctx context.Context, mine []*flight) error {
 		if err := json.Unmarshal(data, &k); err != nil {
 			return fmt.Errorf("intake: key %q: %w", f.key, err)
 		}
-		if k.Done.IsZero() {
+		if k.repeated(&f.event) {
+			fresh = append(fresh, f)
+		} else if k.Done.IsZero() {
 			// Nobody may have been told that it is there: the answer of its writing was lost.
 			in.add(&entry{number: k.Number, key: f.key, source: f.event.Source, subject: subject(&f.event)})
 		}
