@@ -39,6 +39,9 @@ type Options struct {
 	People chat.Directory
 	// Threads finds the run that a line in a thread is about. Nil: none is.
 	Threads Threads
+	// Here says which modules a channel is about, such as a merge request: a line there that
+	// wants a plan and names no module means those. Nil: no channel is about any.
+	Here func(ctx context.Context, channel string) ([]playbooks.ModuleRef, error)
 	// Builds lists the versions there are. Nil: nothing is known of them.
 	Builds steps.Builds
 	// Timetable knows the release trains. Nil: none runs.
@@ -94,6 +97,8 @@ type Line struct {
 	// Cause. Empty: each Execute is a delivery of its own.
 	Cause string
 	Run   string // the run that the line is about if it names none; empty: none
+	// Channel is where it was said; empty: nowhere that a chat has.
+	Channel string
 	Text  string
 }
 

@@ -318,7 +318,7 @@ func (b *Bot) line(ctx context.Context, e *chat.Event) (Line, error) {
 	}
 	line := Line{
 		By: person, Stranger: why, From: e.From, Via: b.o.System,
-		Cause: b.cause(e), Text: e.Text,
+		Cause: b.cause(e), Text: e.Text, Channel: e.Channel,
 	}
 	if thread := cmp.Or(e.Thread, e.Message); thread != "" && b.o.Threads != nil {
 		line.Run, _ = b.o.Threads.RunOf(ctx, e.Channel, thread)

@@ -28,7 +28,7 @@ func planCommands() []command {
 }
 
 // request reads what is to be released: MODULE[@VERSION]…|all to ENV [at TIME].
-func (c *call) request() (playbooks.Request, error) {
+func (c *call) request(ctx context.Context) (playbooks.Request, error) {
 	var request playbooks.Request
 	words, found := c.args.until("to")
 	if !found || c.args.empty() {
@@ -65,6 +65,20 @@ func (c *call) request() (playbooks.Request, error) {
 	case request.All && len(request.Modules) > 0:
 		return request, c.misused("Either all, or some modules: not both.")
 	case !request.All && len(request.Modules) == 0:
+		return c.here(ctx, request)
+	}
+	return request, nil
+}
+
+// here completes a request that names no module by what its channel is about.
+func (c *call) here(ctx context.Context, request playbooks.Request) (playbooks.Request, error) {
+	if c.b.o.Here != nil && c.line.Channel != "" {
+		var err error
+		if request.Modules, err = c.b.o.Here(ctx, c.line.Channel); err != nil {
+			return request, fmt.Errorf("what %s is about is not known just now: %w", c.line.Channel, err)
+		}
+	}
+	if len(request.Modules) == 0 {
 		return request, c.misused("Which modules? Name them, or say all.")
 	}
 	return request, nil
@@ -94,7 +108,7 @@ func (c *call) plan(ctx context.Context) (chat.Card, error) {
 	if len(c.args.words) == 1 && isDigest(c.args.peek().text) {
 		return c.keptPlan(ctx, c.args.next().text)
 	}
-	request, err := c.request()
+	request, err := c.request(ctx)
 	if err != nil {
 		return chat.Card{}, err
 	}
@@ -227,7 +241,7 @@ func (c *call) release(ctx context.Context) (chat.Card, error) {
 		}
 		return c.start(ctx, cmd, pb)
 	}
-	request, err := c.request()
+	request, err := c.request(ctx)
 	if err != nil {
 		return chat.Card{}, err
 	}
