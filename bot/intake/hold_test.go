@@ -96,6 +96,15 @@ func TestHoldsOnce(t *testing.T) {
 		if why, _ := h.view("1"); why == "" {
 			t.Error("an alert that fires anew does not hold run 1")
 		}
+		pauses := 0
+		for _, l := range h.spoken() {
+			if strings.HasPrefix(l.Text, "pause ") {
+				pauses++
+			}
+		}
+		if pauses != 4 {
+			t.Errorf("%d lines pause a run, want one for each run and time", pauses)
+		}
 	})
 }
 

@@ -157,12 +157,13 @@ type house struct {
 	end      func()
 	log      syncLog
 
-	mu      sync.Mutex
-	chatErr error
-	signals []string
-	back    []string
-	lines   []bot.Line
-	fault   atomic.Pointer[func(n int) mem.Fault]
+	mu       sync.Mutex
+	chatErr  error
+	signals  []string
+	back     []string
+	lines    []bot.Line
+	executed func(*bot.Answer) // what becomes of the answer to a line; nil: nothing
+	fault    atomic.Pointer[func(n int) mem.Fault]
 }
 
 type syncLog struct {
@@ -246,8 +247,13 @@ func (h *house) start() {
 		Execute: func(ctx context.Context, l bot.Line) bot.Answer {
 			h.mu.Lock()
 			h.lines = append(h.lines, l)
+			executed := h.executed
 			h.mu.Unlock()
-			return b.Execute(ctx, l)
+			answer := b.Execute(ctx, l)
+			if executed != nil {
+				executed(&answer)
+			}
+			return answer
 		},
 		Runs: func(ctx context.Context) ([]intake.Run, error) {
 			var all []intake.Run

@@ -59,10 +59,7 @@ func (in *Intake) rules(ctx context.Context, e events.Event, modules []string) e
 			return err
 		}
 	}
-	if decided && d.Rule == nil {
-		return nil
-	}
-	rule := d.Rule
+	rule := d.Rule // none where everything was done
 	if !decided {
 		rule = match(in.o.Policy().Catalog().Rules, &e)
 	}

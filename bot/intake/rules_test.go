@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/muster-release/muster/bot"
 	"github.com/muster-release/muster/bot/events"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store/mem"
@@ -296,6 +297,23 @@ func TestOriginIsDown(t *testing.T) {
 		h.wantLog("is given up")
 		if n := h.keys("intake/event/"); n != 0 {
 			t.Errorf("%d events wait", n)
+		}
+	})
+}
+
+// A release whose beginning nobody was told of is over when it is asked about.
+func TestAnswerIsLost(t *testing.T) {
+	inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleRelease, "staging")), func(t *testing.T, h *house) {
+		h.executed = func(a *bot.Answer) {
+			time.Sleep(time.Minute)
+			a.Err = errDown
+		}
+		h.take(tag("shop/api", "v1.4.0"))
+		time.Sleep(time.Hour)
+		h.wantRuns("api@v1.4.0 to staging")
+		h.wantHeard("#staging")
+		if n := len(h.spoken()); n != 1 {
+			t.Errorf("%d lines are said, want one", n)
 		}
 	})
 }
