@@ -3,6 +3,7 @@ package jira
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -164,19 +165,6 @@ func (n node) meaning(b *strings.Builder, depth int) {
 	if depth > mostDepth {
 		return
 	}
-	if n.Type == "text" {
-		for _, m := range n.Marks {
-			b.WriteString(m.Type)
-			for _, name := range []string{"href", "type"} {
-				if s, is := m.Attrs[name].(string); is {
-					b.WriteString("=" + strconv.Quote(s))
-				}
-			}
-			b.WriteByte(' ')
-		}
-		b.WriteString(strconv.Quote(n.Text))
-		return
-	}
 	b.WriteString(n.Type)
 	for _, name := range []string{"level", "text", "url", "id"} {
 		switch v := n.Attrs[name].(type) {
@@ -188,11 +176,36 @@ func (n node) meaning(b *strings.Builder, depth int) {
 		}
 	}
 	b.WriteByte('(')
-	for i, c := range n.Content {
-		if i > 0 {
+	for i := 0; i < len(n.Content); i++ {
+		c := n.Content[i]
+		if c.Type != "text" {
+			c.meaning(b, depth+1)
 			b.WriteByte(',')
+			continue
 		}
-		c.meaning(b, depth+1)
+		// Pieces that look the same are one, however they were cut.
+		looks, text := c.looks(), c.Text
+		for i+1 < len(n.Content) && n.Content[i+1].Type == "text" && n.Content[i+1].looks() == looks {
+			i++
+			text += n.Content[i].Text
+		}
+		b.WriteString(looks + strconv.Quote(text) + ",")
 	}
 	b.WriteByte(')')
+}
+
+// looks is how a text is shown.
+func (n node) looks() string {
+	var all []string
+	for _, m := range n.Marks {
+		one := m.Type
+		for _, name := range []string{"href", "type"} {
+			if s, is := m.Attrs[name].(string); is {
+				one += "=" + strconv.Quote(s)
+			}
+		}
+		all = append(all, one+" ")
+	}
+	slices.Sort(all)
+	return strings.Join(all, "")
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	jirago "github.com/andygrunwald/go-jira"
 
@@ -34,10 +35,12 @@ type Jira struct {
 	log    *slog.Logger
 	form   form
 
-	mu     sync.Mutex
-	me     account  // once it is known
-	fields []field  // once they are known
-	kinds  []string // names of link types, once they are known
+	mu    sync.Mutex
+	me    account  // once it is known
+	kinds []string // names of link types, once they are known
+
+	fields   []field // once they are known
+	fieldsAt time.Time
 
 	accounts accounts
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // field is a field of Jira's issues.
@@ -39,18 +40,24 @@ func (j *Jira) allFields(ctx context.Context) ([]field, error) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.fields = all
+	j.fields, j.fieldsAt = all, time.Now()
 	return all, nil
 }
 
 // fieldNamed finds a field by ID or by name, in which case does not matter. A field that was made
-// since the fields were read is found as well.
+// since the fields were read is found a minute later.
 func (j *Jira) fieldNamed(ctx context.Context, name string) (field, error) {
 	for _, again := range []bool{false, true} {
 		if again {
 			j.mu.Lock()
-			j.fields = nil
+			old := time.Since(j.fieldsAt) > time.Minute
+			if old {
+				j.fields = nil
+			}
 			j.mu.Unlock()
+			if !old {
+				break
+			}
 		}
 		all, err := j.allFields(ctx)
 		if err != nil {

@@ -95,7 +95,7 @@ func (i *issue) created() time.Time {
 func (j *Jira) Create(ctx context.Context, i steps.Issue) (string, error) {
 	wishes, lacking := j.wishes(ctx, &i, time.Now())
 	if err := lacking.passing(); err != nil {
-		return "", untouched(err)
+		return "", err
 	}
 	k := kept{Run: i.Run, Labels: j.labels(&i, time.Now())}
 	fields := map[string]any{
@@ -120,16 +120,7 @@ func (j *Jira) Create(ctx context.Context, i steps.Issue) (string, error) {
 	if made.Key == "" {
 		return "", errors.New("jira: make the issue of release " + i.Run + ": the answer has no key")
 	}
-	return made.Key, lacking.with(j.Update(ctx, made.Key, i))
-}
-
-// untouched says of an error before the first write that nothing was done.
-func untouched(err error) error {
-	var l interface{ RetryAfter() time.Duration }
-	if isPermanent(err) || errors.As(err, &l) {
-		return err
-	}
-	return &later{text: "jira: nothing was made", wait: refusedWait, err: err}
+	return made.Key, j.Update(ctx, made.Key, i) // which tells what is lacking
 }
 
 // Update implements steps.Tracker. It writes what differs: first what the issue says, then its version, its

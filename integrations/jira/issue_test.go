@@ -485,3 +485,20 @@ func TestIssueThatWasDeleted(t *testing.T) {
 		}
 	})
 }
+
+func TestFieldThatIsMadeLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, jirafake.Options{})
+		j := s.tracker(func(o *jira.Options) { o.Fields = map[string]string{"Target": "{environment}"} })
+		key, err := j.Create(t.Context(), release("waiting"))
+		if key == "" || !permanent(err) {
+			t.Fatalf("Create: %q, %v", key, err)
+		}
+		s.must(s.AddField(jirafake.CustomField{ID: "customfield_10200", Name: "Target", Type: "string"}))
+		time.Sleep(61 * time.Second)
+		s.must(j.Update(t.Context(), key, release("waiting")))
+		if got := s.issue(key).Fields["customfield_10200"]; got != "production" {
+			t.Errorf("the field is %v", got)
+		}
+	})
+}

@@ -288,6 +288,9 @@ func (j *Jira) edit(ctx context.Context, s *sight, wishes []wish, fields, update
 	}
 	data, _ := json.Marshal(s.kept)
 	err := j.sparing(wishes, fields, lacking, func() error {
+		if len(fields)+len(update) == 0 {
+			return j.keep(ctx, s)
+		}
 		body := map[string]any{"properties": []any{map[string]any{"key": propertyKey, "value": json.RawMessage(data)}}}
 		if len(fields) > 0 {
 			body["fields"] = fields
