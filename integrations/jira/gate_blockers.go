@@ -61,12 +61,13 @@ func (j *Jira) blockersGate(ctx context.Context, q steps.GateQuery) (steps.GateA
 	if err != nil {
 		return steps.GateAnswer{}, err
 	}
-	if len(found) == 0 {
-		return steps.GateAnswer{Phase: steps.Succeeded, Message: "no open blocker in " + text}, nil
+	open, err := j.fresh(ctx, found)
+	if err != nil {
+		return steps.GateAnswer{}, err
 	}
-	open := make([]*issue, len(found))
-	for n := range found {
-		open[n] = &found[n]
+	open = slices.DeleteFunc(open, func(i *issue) bool { return i.status().Category.Key == "done" })
+	if len(open) == 0 {
+		return steps.GateAnswer{Phase: steps.Succeeded, Message: "no open blocker in " + text}, nil
 	}
 	number := count(len(open), "open blocker", "open blockers")
 	if len(open) == mostFound {

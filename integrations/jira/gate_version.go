@@ -54,36 +54,40 @@ func (j *Jira) versionGate(ctx context.Context, q steps.GateQuery) (steps.GateAn
 	if len(planned) == mostFound {
 		return failed("version %q has more than the %d stories that are compared", version, mostFound)
 	}
-	return j.compare(q, c, planned, ids, projects, types, version), nil
-}
-
-func (j *Jira) compare(q steps.GateQuery, c *code, planned []issue, ids, projects, types []string, name string) steps.GateAnswer {
 	// By their IDs, for a story may have had another key when the code was written.
 	coded := map[string]bool{}
 	for _, i := range c.issues {
 		coded[i.ID] = true
 	}
-	var uncoded, unplanned, both []*issue
-	for n := range planned {
-		i := &planned[n]
-		switch {
-		case !counts(i, types):
-		case coded[i.ID]:
-			both = append(both, i)
-		default:
-			uncoded = append(uncoded, i)
-		}
+	planned = slices.DeleteFunc(planned, func(i issue) bool { return coded[i.ID] || !counts(&i, types) })
+	uncoded, err := j.fresh(ctx, planned)
+	if err != nil {
+		return steps.GateAnswer{}, err
 	}
+	uncoded = slices.DeleteFunc(uncoded, func(i *issue) bool { return !i.inVersion(ids) })
+	return j.compare(q, c, uncoded, ids, projects, types, version), nil
+}
+
+// inVersion reports whether one of the issue's versions has one of the IDs, as JQL quotes them.
+func (i *issue) inVersion(ids []string) bool {
+	var on []version
+	i.read("fixVersions", &on)
+	return slices.ContainsFunc(on, func(v version) bool { return slices.Contains(ids, quote(v.ID)) })
+}
+
+func (j *Jira) compare(q steps.GateQuery, c *code, uncoded []*issue, ids, projects, types []string, name string) steps.GateAnswer {
+	var unplanned, both []*issue
 	for _, key := range c.keys {
 		i := c.issues[key]
 		if i == nil || !counts(i, types) {
 			continue
 		}
-		// The issue itself tells, not the index.
-		var on []version
-		i.read("fixVersions", &on)
 		project, _ := keyNumber(i.Key)
-		if slices.Contains(projects, project) && !slices.ContainsFunc(on, func(v version) bool { return slices.Contains(ids, quote(v.ID)) }) {
+		switch {
+		case !slices.Contains(projects, project):
+		case i.inVersion(ids):
+			both = append(both, i)
+		default:
 			unplanned = append(unplanned, i)
 		}
 	}

@@ -133,6 +133,25 @@ func (j *Jira) issues(ctx context.Context, keys []string) (map[string]*issue, er
 	return found, nil
 }
 
+// fresh reads issues again that a search has found, for the index may lag: what it found may not be true any more.
+func (j *Jira) fresh(ctx context.Context, found []issue) ([]*issue, error) {
+	keys := make([]string, len(found))
+	for n := range found {
+		keys[n] = found[n].Key
+	}
+	now, err := j.issues(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	var all []*issue
+	for _, key := range keys {
+		if i := now[key]; i != nil {
+			all = append(all, i)
+		}
+	}
+	return all, nil
+}
+
 // fetch reads some issues at once. Again says that those that are missing are to be asked for one by one.
 func (j *Jira) fetch(ctx context.Context, keys []string) (some []issue, again bool, err error) {
 	if j.flavor == dataCenter {
