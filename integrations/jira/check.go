@@ -3,8 +3,10 @@ package jira
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -61,6 +63,10 @@ func (c *checking) failed(err error, fix, format string, args ...any) {
 
 func (c *checking) server(ctx context.Context) bool {
 	s, err := c.j.serverInfo(ctx)
+	var f *failure
+	if errors.As(err, &f) && f.status == http.StatusUnauthorized {
+		return true // it is there, and the token is the next thing to be looked at
+	}
 	if err != nil {
 		fix := "see that server.jira.url is where people find Jira, with its context path"
 		if c.j.flavor == dataCenter {
