@@ -30,7 +30,7 @@ const (
 	// comments and descriptions of 32 KB are the largest parts that are usual; what is beyond is found
 	// by looking.
 	mostBody = 4 << 20
-	// takeTime is the longest until what a webhook brings is durable. Jira waits 30 s on Cloud.
+	// takeTime is the longest until what a webhook brings is durable.
 	takeTime = 8 * time.Second
 )
 
