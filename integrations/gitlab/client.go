@@ -20,7 +20,9 @@ type GitLab struct {
 	base    *url.URL // where people find it, without a slash at the end
 	log     *slog.Logger
 	limits  *limits
-	out     outgoing // what the half that writes remembers
+	counts  counts
+	in      incoming // what the half that hears remembers
+	out     outgoing // what the half that acts remembers
 
 	signing [][]byte // keys
 }
@@ -46,7 +48,7 @@ func New(o Options) (*GitLab, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &GitLab{options: o, base: base, log: o.Log, limits: newLimits(cmp.Or(o.CallsPerMinute, defaultRate(base.Hostname())))}
+	g := &GitLab{options: o, base: base, log: o.Log, limits: newLimits(cmp.Or(o.CallsPerMinute, defaultRate(base.Hostname()))), in: incoming{lanes: newLanes()}}
 	for i, secret := range o.SigningSecrets {
 		key, err := signingKey(secret)
 		if err != nil {

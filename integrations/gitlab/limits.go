@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -23,6 +24,9 @@ const (
 	ownRate = 600
 	// patience is how long a call waits for its turn. What would have to wait longer is refused.
 	patience = 2 * time.Second
+	// spare is what part of the calls that may come at once is kept for those that somebody waits
+	// for: looking for what was missed leaves it.
+	spare = 0.5
 	// longestRest is the longest time that GitLab is believed it wants to be left alone.
 	longestRest = time.Hour
 )
@@ -57,33 +61,47 @@ var (
 	errResting  = errors.New("GitLab wants fewer calls (HTTP 429)")
 )
 
+type unhurriedKey struct{}
+
+// unhurried makes a context for calls that nobody waits for: they wait as long as there are
+// others, and leave them room.
+func unhurried(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unhurriedKey{}, true)
+}
+
 // take waits for a request's turn, and refuses it where that takes long.
 func (l *limits) take(r *http.Request) error {
-	wait, err := l.reserve(routeOf(r), time.Now())
-	if err != nil {
-		return &later{text: "gitlab", wait: wait, err: err}
-	}
-	if wait <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-r.Context().Done():
-		return &later{text: "gitlab", wait: time.Second, err: errOwnLimit}
+	idle := r.Context().Value(unhurriedKey{}) != nil
+	for {
+		wait, taken, err := l.reserve(routeOf(r), time.Now(), idle)
+		switch {
+		case err != nil:
+			return &later{text: "gitlab", wait: wait, err: err}
+		case wait <= 0:
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			timer.Stop()
+			return &later{text: "gitlab", wait: max(wait, time.Second), err: errOwnLimit}
+		}
+		if taken {
+			return nil
+		}
 	}
 }
 
-// reserve takes a place in the row, and says how long it is till then.
-func (l *limits) reserve(route string, now time.Time) (time.Duration, error) {
+// reserve takes a place in the row, and says how long it is till then. One who is idle takes none
+// before there is room for others: it asks again after the wait.
+func (l *limits) reserve(route string, now time.Time, idle bool) (wait time.Duration, taken bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range []string{"", route} {
 		until, resting := l.rest[key]
 		if resting && now.Before(until) {
-			return until.Sub(now), errResting
+			return until.Sub(now), false, errResting
 		}
 		delete(l.rest, key)
 	}
@@ -91,15 +109,21 @@ func (l *limits) reserve(route string, now time.Time) (time.Duration, error) {
 		l.tokens = min(l.burst, l.tokens+now.Sub(l.at).Seconds()*l.perSecond)
 	}
 	l.at = now
-	wait := time.Duration(0)
-	if l.tokens < 1 {
-		wait = time.Duration((1 - l.tokens) / l.perSecond * float64(time.Second))
+	needed := 1.0
+	if idle {
+		needed = max(1, l.burst*spare)
 	}
-	if wait > patience {
-		return wait, errOwnLimit
+	if l.tokens < needed {
+		wait = time.Duration((needed - l.tokens) / l.perSecond * float64(time.Second))
+	}
+	switch {
+	case idle && wait > 0:
+		return max(wait, time.Millisecond), false, nil
+	case wait > patience:
+		return wait, false, errOwnLimit
 	}
 	l.tokens--
-	return wait, nil
+	return wait, true, nil
 }
 
 // learn reads what GitLab says of its limits. Where it counts all calls of a user together it
