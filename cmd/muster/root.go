@@ -80,7 +80,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newDemo(), newPlan(), newCheck(), newServe(),
+		newDemo(), newPlan(), newCheck(), newDiscover(), newServe(),
 		newAudit(), newHealth(), newVersion(),
 	)
 	return root

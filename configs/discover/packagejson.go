@@ -72,7 +72,6 @@ func (packageJSON) Read(name string, data []byte) (Found, error) {
 					if err := j.value(&d.spec); err != nil {
 						return err
 					}
-					p.tables[i] = slices.DeleteFunc(p.tables[i], func(other npmDependency) bool { return other.name == key })
 					p.tables[i] = append(p.tables[i], d)
 					return nil
 				})
@@ -92,8 +91,12 @@ func (packageJSON) Read(name string, data []byte) (Found, error) {
 	}
 	seen := make(map[string]bool)
 	for i, table := range npmTables {
-		for _, d := range p.tables[i] {
-			if seen[d.name] || d.name == "" || table.key == "peerDependencies" && p.optional[d.name] {
+		last := make(map[string]int) // of equal keys the last counts
+		for k, d := range p.tables[i] {
+			last[d.name] = k
+		}
+		for k, d := range p.tables[i] {
+			if k != last[d.name] || seen[d.name] || d.name == "" || table.key == "peerDependencies" && p.optional[d.name] {
 				continue
 			}
 			seen[d.name] = true

@@ -214,7 +214,9 @@ func (r *resolver) free(project string) string {
 	if isHost(project) {
 		_, project, _ = strings.Cut(project, "/")
 	}
-	name := strings.TrimLeft(path.Base(project), "-@")
+	// What may be in a project's path and not in a module's name.
+	project = strings.TrimLeft(strings.NewReplacer("@", "-", " ", "-").Replace(project), "-")
+	name := strings.TrimLeft(path.Base(project), "-")
 	if name != "" && !taken(name) {
 		return name
 	}

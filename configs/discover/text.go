@@ -11,7 +11,8 @@ import (
 // harmless for a terminal.
 func (r *Result) Text(d *Difference) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Looked at %s: %s say what %s.\n", count(r.Projects, "project"), count(r.Files, "file"), r.coverage())
+	fmt.Fprintf(&b, "Looked at %s and read %s; %d of the catalog's %s %s from there.\n",
+		count(r.Projects, "project"), count(r.Files, "file"), len(r.looked), count(len(r.catalog.Modules), "module"), come(len(r.looked)))
 	part(&b, "New needs", d.New, func(e Edge) string { return "+ " + e.String() })
 	part(&b, "Changed", d.Changed, func(c Change) string {
 		return "~ " + c.Found.String() + ", before " + cmp.Or(c.Before.Constraint, "any version")
@@ -24,7 +25,7 @@ func (r *Result) Text(d *Difference) string {
 	part(&b, "Kept, because not all could be looked at", d.Kept, func(e Edge) string { return "? " + e.String() })
 	part(&b, "In no catalog", r.Proposals, proposalText)
 	part(&b, "In a circle, with these needs", d.Circles, func(c []string) string {
-		return "○ " + strings.Join(append(c[:len(c):len(c)], c[0]), " → ")
+		return "○ " + strings.Join(c, " → ")
 	})
 	part(&b, "Could not be read or understood", r.Problems, func(p Problem) string { return "✗ " + p.String() })
 	part(&b, "Of no module, so passed over", r.Homeless, func(s string) string { return "· " + s })
@@ -42,13 +43,11 @@ func (r *Result) Text(d *Difference) string {
 	return b.String()
 }
 
-// coverage says how many of the catalog's modules were looked at.
-func (r *Result) coverage() string {
-	verb := "need"
-	if len(r.looked) == 1 {
-		verb = "needs"
+func come(n int) string {
+	if n == 1 {
+		return "comes"
 	}
-	return fmt.Sprintf("%d of %s %s", len(r.looked), count(len(r.catalog.Modules), "module"), verb)
+	return "come"
 }
 
 func part[T any](b *strings.Builder, title string, items []T, line func(T) string) {
