@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -77,7 +79,7 @@ func (d driver) find(ctx context.Context, w *work) (begun, bool, error) {
 
 // keyOf is the key of the order that a pipeline was started for, empty if it carries none.
 func (d driver) keyOf(ctx context.Context, w *work, p *gl.PipelineInfo) (string, error) {
-	if strings.Contains(" "+p.Name+" ", " "+w.Key+" ") {
+	if names(p.Name, w.Key) {
 		return w.Key, nil
 	}
 	if key, known := d.g.out.claims.get(claim(w.project, p.ID)); known {
@@ -95,4 +97,24 @@ func (d driver) keyOf(ctx context.Context, w *work, p *gl.PipelineInfo) (string,
 		}
 	}
 	return "", nil
+}
+
+// names reports whether a text has a key in it that is not part of a longer one.
+func names(text, key string) bool {
+	partOfKey := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/-_:@.", r)
+	}
+	for rest := text; key != ""; {
+		before, after, found := strings.Cut(rest, key)
+		if !found {
+			return false
+		}
+		last, _ := utf8.DecodeLastRuneInString(before)
+		first, _ := utf8.DecodeRuneInString(after)
+		if (before == "" || !partOfKey(last)) && (after == "" || !partOfKey(first)) {
+			return true
+		}
+		rest = rest[len(before)+1:]
+	}
+	return false
 }

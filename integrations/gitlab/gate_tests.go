@@ -101,7 +101,7 @@ func (a *asking) tests(ctx context.Context) (steps.GateAnswer, error) {
 	}
 	if totalGiven && float64(report.failed) > mayFail {
 		return no(fmt.Sprintf("%s: %d of %d tests failed, and %v may", a.name(), report.failed, report.count, mayFail),
-			append([]playbooks.Evidence{evidence}, names(slices.Sorted(maps.Keys(report.failing))))...), nil
+			append([]playbooks.Evidence{evidence}, failedNames(slices.Sorted(maps.Keys(report.failing))))...), nil
 	}
 	if totalGiven && !newGiven {
 		return yes(fmt.Sprintf("%s: %d of %d tests failed, and %v may", a.name(), report.failed, report.count, mayFail), evidence), nil
@@ -124,12 +124,12 @@ func (a *asking) tests(ctx context.Context) (steps.GateAnswer, error) {
 	slices.Sort(fresh)
 	text := fmt.Sprintf("%s: %d of %d tests failed, %d of them new (%s)", a.name(), report.failed, report.count, count, against)
 	if float64(count) > mayBeNew {
-		return no(text, evidence, names(fresh)), nil
+		return no(text, evidence, failedNames(fresh)), nil
 	}
 	return yes(text, evidence), nil
 }
 
-func names(all []string) playbooks.Evidence {
+func failedNames(all []string) playbooks.Evidence {
 	text := ""
 	for i, name := range all {
 		if i == mostNames {

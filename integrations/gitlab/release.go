@@ -114,7 +114,9 @@ func (g *GitLab) keepLink(ctx context.Context, project string, there *gl.Release
 // withNotes puts the notes into a description, in the place of those that are there, or else
 // behind everything.
 func withNotes(description, notes string) string {
-	notes = strings.NewReplacer(notesBegin, "", notesEnd, "").Replace(notes)
+	for strings.Contains(notes, notesBegin) || strings.Contains(notes, notesEnd) { // taking one out may make another
+		notes = strings.NewReplacer(notesBegin, "", notesEnd, "").Replace(notes)
+	}
 	block := notesBegin + "\n" + strings.TrimSpace(notes) + "\n" + notesEnd
 	before, rest, begins := strings.Cut(description, notesBegin)
 	_, after, ends := strings.Cut(rest, notesEnd)
