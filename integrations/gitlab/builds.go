@@ -73,7 +73,16 @@ func (g *GitLab) BuildsOf(ctx context.Context, project string, pipeline int64) (
 		return nil, nil
 	}
 	b := &building{g: g, project: project, pipeline: p, state: playbooks.BuildFailed}
-	if p.Status == statusSuccess {
+	status := p.Status
+	if status == statusFailed {
+		// A release that failed makes the commit's pipeline fail as well: see statusPrefix.
+		s, err := g.stand(ctx, project, p)
+		if err != nil {
+			return nil, err
+		}
+		status = s.status
+	}
+	if status == statusSuccess {
 		b.state = playbooks.BuildPassed
 	}
 	return b.all(ctx, modules)

@@ -3,6 +3,7 @@ package gitlab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -90,12 +91,22 @@ func (b begun) status() json.RawMessage {
 func (d driver) Start(ctx context.Context, o steps.Order) (steps.Report, error) {
 	w, err := d.work(ctx, o)
 	if err != nil {
-		return steps.Report{}, err
+		return steps.Report{}, unsent(err)
 	}
 	if w.job != "" {
 		return d.play(ctx, w)
 	}
 	return d.create(ctx, w)
+}
+
+// unsent is for errors of calls that only asked, before anything was sent that has an effect: whatever
+// became of them, the order was not begun and may be given anew.
+func unsent(err error) error {
+	var turn interface{ RetryAfter() time.Duration }
+	if err == nil || isPermanent(err) || errors.As(err, &turn) {
+		return err
+	}
+	return &later{text: "nothing was begun", wait: connectWait, err: err}
 }
 
 // Look implements steps.Runner.

@@ -104,17 +104,17 @@ func names(text, key string) bool {
 	partOfKey := func(r rune) bool {
 		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/-_:@.", r)
 	}
-	for rest := text; key != ""; {
-		before, after, found := strings.Cut(rest, key)
-		if !found {
+	for from := 0; key != ""; from++ {
+		i := strings.Index(text[from:], key)
+		if i < 0 {
 			return false
 		}
-		last, _ := utf8.DecodeLastRuneInString(before)
-		first, _ := utf8.DecodeRuneInString(after)
-		if (before == "" || !partOfKey(last)) && (after == "" || !partOfKey(first)) {
+		from += i
+		last, _ := utf8.DecodeLastRuneInString(text[:from])
+		first, _ := utf8.DecodeRuneInString(text[from+len(key):])
+		if !partOfKey(last) && !partOfKey(first) {
 			return true
 		}
-		rest = rest[len(before)+1:]
 	}
 	return false
 }

@@ -47,7 +47,7 @@ func (d driver) jobOf(ctx context.Context, w *work) (*gl.Job, error) {
 func (d driver) play(ctx context.Context, w *work) (steps.Report, error) {
 	j, err := d.jobOf(ctx, w)
 	if err != nil {
-		return steps.Report{}, err
+		return steps.Report{}, unsent(err)
 	}
 	vars := maps.Clone(w.vars)
 	maps.Copy(vars, w.inputs)

@@ -238,13 +238,13 @@ func (d driver) create(ctx context.Context, w *work) (steps.Report, error) {
 	if len(w.inputs) > 0 {
 		server, err := d.g.server(ctx)
 		if err != nil {
-			return steps.Report{}, err
+			return steps.Report{}, unsent(err)
 		}
 		hasInputs = !server.before(inputsSince)
 	}
 	if !w.named && !w.at.tag {
 		if err := d.stillThere(ctx, w); err != nil {
-			return steps.Report{}, err
+			return steps.Report{}, unsent(err)
 		}
 	}
 	y := d.way(w.project)

@@ -105,9 +105,9 @@ func TestDeployFails(t *testing.T) {
 	})
 }
 
-// TestDeployStartsOnce lets every write of a deployment go wrong in every way.
+// TestDeployStartsOnce lets every call of a deployment go wrong in every way.
 func TestDeployStartsOnce(t *testing.T) {
-	eachWriteGoesWrong(t, yardOptions{pipeline: deploys(), params: where}, func(y *yard) {
+	eachGoesWrong(t, yardOptions{pipeline: deploys(), params: where}, nil, func(y *yard) {
 		y.tagged("v1.0.0")
 		if r, attempts, err := y.carry(y.g.Deployer(), y.order(playbooks.StepDeploy, "v1.0.0")); err != nil || r.Phase != steps.Succeeded {
 			y.t.Errorf("after %d attempts: %+v, %v", attempts, r, err)

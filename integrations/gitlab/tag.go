@@ -158,14 +158,14 @@ func (t tagger) Start(ctx context.Context, o steps.Order) (steps.Report, error) 
 	}
 	tag, err := t.g.findTag(ctx, project, name)
 	if err != nil {
-		return steps.Report{}, err
+		return steps.Report{}, unsent(err)
 	}
 	commit, err := t.commit(ctx, m, o)
 	if err != nil && tag != nil && isPermanent(err) {
 		return t.report(project, tag), nil // it is tagged, and nothing says that it should be elsewhere
 	}
 	if err != nil {
-		return steps.Report{}, err
+		return steps.Report{}, unsent(err)
 	}
 	if tag != nil {
 		return t.compare(project, tag, commit)

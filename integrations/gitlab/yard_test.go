@@ -3,6 +3,7 @@ package gitlab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -187,11 +188,11 @@ func (y *yard) carry(r steps.Runner, o steps.Order) (last steps.Report, attempts
 	base := strings.TrimSuffix(o.Key, "1")
 	for attempts = 1; attempts <= 5; attempts++ {
 		o.Key, o.Attempt, o.StartedAt, o.Status = base+string(rune('0'+attempts)), attempts, time.Now(), nil
-		started := false
-		for range 200 {
+		anew := false
+		for n := 0; n < 200 && !anew; n++ {
 			call := r.Look
-			if !started {
-				call, started = r.Start, true
+			if n == 0 {
+				call = r.Start
 			}
 			ctx, cancel := context.WithTimeout(y.t.Context(), 30*time.Second)
 			report, err := call(ctx, o)
@@ -202,9 +203,7 @@ func (y *yard) carry(r steps.Runner, o steps.Order) (last steps.Report, attempts
 				return report, attempts, err
 			case errors.As(err, &turn):
 				time.Sleep(turn.RetryAfter())
-				if o.Status == nil {
-					started = false
-				}
+				anew = n == 0 // it was refused, and without effect
 				continue
 			case err != nil:
 				time.Sleep(5 * time.Second)
@@ -213,10 +212,8 @@ func (y *yard) carry(r steps.Runner, o steps.Order) (last steps.Report, attempts
 			if report.Status != nil {
 				o.Status = report.Status
 			}
-			if report.Phase == steps.Absent {
-				break
-			}
-			if report.Phase != steps.Running {
+			anew = report.Phase == steps.Absent
+			if !anew && report.Phase != steps.Running {
 				return report, attempts, nil
 			}
 			time.Sleep(max(report.CheckAfter, time.Second))
@@ -237,16 +234,22 @@ var accidents = []gitlabfake.FaultKind{
 // wrong, and lets check look at what came of it.
 func eachWriteGoesWrong(t *testing.T, o yardOptions, story func(y *yard), check func(t *testing.T, y *yard)) {
 	t.Helper()
+	eachGoesWrong(t, o, writes, story, check)
+}
+
+// eachGoesWrong is eachWriteGoesWrong for calls of some methods, nil for all.
+func eachGoesWrong(t *testing.T, o yardOptions, methods []string, story func(y *yard), check func(t *testing.T, y *yard)) {
+	t.Helper()
 	count := 0
 	for _, kind := range accidents {
 		for n := int64(1); ; n++ {
 			happened := false
-			t.Run(string(kind)+" "+string(rune('0'+n)), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %d", kind, n), func(t *testing.T) {
 				inYard(t, o, func(t *testing.T, y *yard) {
 					var seen atomic.Int64
 					var hit atomic.Bool
 					y.SetFault(func(c gitlabfake.Call) gitlabfake.Fault {
-						if slices.Contains(writes, c.Method) && seen.Add(1) == n {
+						if (methods == nil || slices.Contains(methods, c.Method)) && seen.Add(1) == n {
 							hit.Store(true)
 							return gitlabfake.Fault{Kind: kind}
 						}
