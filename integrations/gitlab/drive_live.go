@@ -45,7 +45,7 @@ func (d driver) Live(ctx context.Context, p playbooks.Place) (playbooks.Live, er
 	if len(envs) == 0 || envs[0].State == "stopped" {
 		return nothing, nil
 	}
-	last, err := d.g.newestDeployment(ctx, project, name, "finished_at", statusSuccess)
+	last, err := d.g.newestDeployment(ctx, m, project, name, "finished_at", statusSuccess)
 	if err != nil || last == nil {
 		return nothing, err
 	}
@@ -53,13 +53,13 @@ func (d driver) Live(ctx context.Context, p playbooks.Place) (playbooks.Live, er
 	if live.Version, err = d.deployed(ctx, m, project, p, last); err != nil {
 		return nothing, err
 	}
-	if last.CreatedAt != nil {
-		live.Since = last.CreatedAt.UTC()
-	}
-	if last.Deployable.FinishedAt != nil {
+	switch {
+	case last.Deployable.FinishedAt != nil:
 		live.Since = last.Deployable.FinishedAt.UTC()
+	case last.UpdatedAt != nil: // it was recorded by a call, and then set to success
+		live.Since = last.UpdatedAt.UTC()
 	}
-	failed, err := d.g.newestDeployment(ctx, project, name, "id", statusFailed)
+	failed, err := d.g.newestDeployment(ctx, m, project, name, "id", statusFailed)
 	if err != nil {
 		return nothing, err
 	}
@@ -69,17 +69,44 @@ func (d driver) Live(ctx context.Context, p playbooks.Place) (playbooks.Live, er
 	return live, nil
 }
 
-// newestDeployment returns the latest deployment of an environment with a status, nil if there is none.
-func (g *GitLab) newestDeployment(ctx context.Context, project, environment, order, status string) (*gl.Deployment, error) {
+// newestDeployment returns the latest deployment of an environment with a status, nil if there is none. Where
+// several modules of a project share the environment, those of the others' tags are left out.
+func (g *GitLab) newestDeployment(ctx context.Context, m *playbooks.Module, project, environment, order, status string) (*gl.Deployment, error) {
 	found, err := ask(ctx, g, fmt.Sprintf("list deployments of environment %q of %q", environment, project), func(with ...gl.RequestOptionFunc) ([]*gl.Deployment, *gl.Response, error) {
 		return g.api.Deployments.ListProjectDeployments(project, &gl.ListProjectDeploymentsOptions{
-			ListOptions: gl.ListOptions{PerPage: 1}, Environment: gl.Ptr(environment), Status: gl.Ptr(status), OrderBy: gl.Ptr(order), Sort: gl.Ptr("desc"),
+			ListOptions: gl.ListOptions{PerPage: deploymentsSeen}, Environment: gl.Ptr(environment), Status: gl.Ptr(status), OrderBy: gl.Ptr(order), Sort: gl.Ptr("desc"),
 		}, with...)
 	})
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return found[0], nil
+	modules := g.modulesOf(project)
+	for _, d := range found {
+		if belongs(m, modules, d) {
+			return d, nil
+		}
+	}
+	return nil, nil
+}
+
+// belongs reports whether a deployment may be one of the module, among those of its project: for a tag it is
+// of those whose tag it is, for a branch of all.
+func belongs(m *playbooks.Module, modules []*playbooks.Module, d *gl.Deployment) bool {
+	tagged := false
+	for _, o := range tagModules(modules, d.Ref) {
+		if versioned(o, d) {
+			if tagged = true; o.Name == m.Name {
+				return true
+			}
+		}
+	}
+	return !tagged
+}
+
+// versioned reports whether a deployment was for a tag of the module.
+func versioned(m *playbooks.Module, d *gl.Deployment) bool {
+	version, is := strings.CutPrefix(d.Ref, m.TagPrefix)
+	return is && version != "" && (d.Deployable.Tag || numbered.MatchString(version))
 }
 
 // numbered is what a tag's version looks like; a branch may be called v2, but hardly v2.0.1.
@@ -102,8 +129,8 @@ func (d driver) deployed(ctx context.Context, m *playbooks.Module, project strin
 			}
 		}
 	}
-	if version, is := strings.CutPrefix(of.Ref, m.TagPrefix); is && version != "" && (of.Deployable.Tag || numbered.MatchString(version)) {
-		return version, nil
+	if versioned(m, of) {
+		return strings.TrimPrefix(of.Ref, m.TagPrefix), nil
 	}
 	if d.g.options.VersionOf != nil {
 		version, err := d.g.options.VersionOf(ctx, m.Name, of.SHA)

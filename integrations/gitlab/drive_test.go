@@ -620,3 +620,23 @@ func TestLive(t *testing.T) {
 		}
 	})
 }
+
+// TestLiveOfOneModuleOfMany has two modules of a project in one environment.
+func TestLiveOfOneModuleOfMany(t *testing.T) {
+	inYard(t, yardOptions{module: inCartFolder}, func(t *testing.T, y *yard) {
+		y.catalog.Modules = append(y.catalog.Modules, playbooks.Module{Name: "cartui", Source: cart, TagPrefix: "cart/ui/"}, playbooks.Module{Name: "wheel", Source: cart})
+		for _, tag := range []string{"cart/v1.0.0", "cart/ui/v7.0.0", "v3.0.0"} {
+			y.PushTag(cart, "ann", tag, "main", "")
+			time.Sleep(time.Minute)
+			y.Deploy(cart, "ann", "staging", tag, "success")
+		}
+		time.Sleep(time.Minute)
+		y.Deploy(cart, "ann", "staging", "cart/ui/v7.0.0", "failed")
+		for module, want := range map[string]string{"cart": "v1.0.0", "cartui": "v7.0.0", "wheel": "v3.0.0"} {
+			live, err := y.g.Deployer().Live(t.Context(), playbooks.Place{Environment: "staging", Module: module})
+			if err != nil || live.Version != want || live.Healthy != (module != "cartui") {
+				t.Errorf("%s: %+v, %v", module, live, err)
+			}
+		}
+	})
+}
