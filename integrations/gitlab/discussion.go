@@ -146,8 +146,9 @@ func markerFor(m chat.Message) marker {
 func markerOf(body string) marker {
 	body = strings.TrimRightFunc(body, unicode.IsSpace)
 	line := body[strings.LastIndexByte(body, '\n')+1:]
-	inside, ok := strings.CutPrefix(line, markBegin)
-	if inside, ok = strings.CutSuffix(inside, markEnd); !ok || line == inside {
+	inside, begins := strings.CutPrefix(line, markBegin)
+	inside, ends := strings.CutSuffix(inside, markEnd)
+	if !begins || !ends {
 		return marker{}
 	}
 	key, lasting, _ := strings.Cut(inside, " ")

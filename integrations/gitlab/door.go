@@ -98,6 +98,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, signed, status := d.g.admit(w, r)
 	if status != 0 {
 		d.g.counts.refused.Add(1)
+		w.Header().Set("Connection", "close")
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
@@ -134,6 +135,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit reads a delivery that GitLab has sent. Otherwise status says what is wrong. Signed reports
 // whether its headers are covered by a signature.
 func (g *GitLab) admit(w http.ResponseWriter, r *http.Request) (body []byte, signed bool, status int) {
+	// A server that cannot set it has a limit of its own, or none is wanted. A server reads what is left of a
+	// body that is refused, too.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	if g.options.WebhookSecret == "" && len(g.signing) == 0 {
 		return nil, false, http.StatusUnauthorized
 	}
@@ -146,8 +150,6 @@ func (g *GitLab) admit(w http.ResponseWriter, r *http.Request) (body []byte, sig
 	if r.ContentLength > maxBody {
 		return nil, false, http.StatusRequestEntityTooLarge
 	}
-	// A server that cannot set it has a limit of its own, or none is wanted.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
