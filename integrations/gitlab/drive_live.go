@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -45,7 +46,7 @@ func (d driver) Live(ctx context.Context, p playbooks.Place) (playbooks.Live, er
 	if len(envs) == 0 || envs[0].State == "stopped" {
 		return nothing, nil
 	}
-	last, err := d.g.newestDeployment(ctx, m, project, name, "finished_at", statusSuccess)
+	last, err := d.g.newestDeployment(ctx, m, project, name, finishedAt, statusSuccess)
 	if err != nil || last == nil {
 		return nothing, err
 	}
@@ -69,13 +70,22 @@ func (d driver) Live(ctx context.Context, p playbooks.Place) (playbooks.Live, er
 	return live, nil
 }
 
+// finishedAt is the order in which what is live comes first:
+// https://docs.gitlab.com/api/deployments/#list-project-deployments
+const finishedAt = "finished_at"
+
 // newestDeployment returns the latest deployment of an environment with a status, nil if there is none. Where
 // several modules of a project share the environment, those of the others' tags are left out.
 func (g *GitLab) newestDeployment(ctx context.Context, m *playbooks.Module, project, environment, order, status string) (*gl.Deployment, error) {
+	o := gl.ListProjectDeploymentsOptions{
+		ListOptions: gl.ListOptions{PerPage: deploymentsSeen}, Environment: gl.Ptr(environment), Status: gl.Ptr(status), OrderBy: gl.Ptr(order), Sort: gl.Ptr("desc"),
+	}
+	if order == finishedAt {
+		// Some releases of GitLab sort by this only what is filtered by it.
+		o.FinishedBefore = gl.Ptr(time.Now().Add(24 * time.Hour))
+	}
 	found, err := ask(ctx, g, fmt.Sprintf("list deployments of environment %q of %q", environment, project), func(with ...gl.RequestOptionFunc) ([]*gl.Deployment, *gl.Response, error) {
-		return g.api.Deployments.ListProjectDeployments(project, &gl.ListProjectDeploymentsOptions{
-			ListOptions: gl.ListOptions{PerPage: deploymentsSeen}, Environment: gl.Ptr(environment), Status: gl.Ptr(status), OrderBy: gl.Ptr(order), Sort: gl.Ptr("desc"),
-		}, with...)
+		return g.api.Deployments.ListProjectDeployments(project, &o, with...)
 	})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,14 +106,29 @@ func (g *GitLab) recordStatus(ctx context.Context, project string, at spot, r st
 			o.PipelineID, o.Ref = gl.Ptr(p.ID), gl.Ptr(p.Ref)
 		}
 	}
-	_, err = ask(ctx, g, fmt.Sprintf("set status %q of commit %q in %q", name, short(at.commit), project), func(with ...gl.RequestOptionFunc) (*gl.CommitStatus, *gl.Response, error) {
-		return g.api.Commits.SetCommitStatus(project, at.commit, o, with...)
-	})
+	err = g.setStatus(ctx, project, at.commit, name, o)
+	if isGone(err) && o.PipelineID != nil {
+		// The pipeline was archived or deleted meanwhile; GitLab finds another one, or makes one.
+		o.PipelineID = nil
+		err = g.setStatus(ctx, project, at.commit, name, o)
+	}
 	if isPermanent(err) && strings.Contains(err.Error(), "Cannot transition") {
 		// Somebody else may have set it meanwhile, or it was over: what counts is what it is.
 		if latest, lookErr := g.latestStatus(ctx, project, at.commit, name); lookErr == nil && latest != nil && latest.Status == string(state) {
 			return nil
 		}
+	}
+	return err
+}
+
+func (g *GitLab) setStatus(ctx context.Context, project, commit, name string, o *gl.SetCommitStatusOptions) error {
+	what := fmt.Sprintf("set status %q of commit %q in %q", name, short(commit), project)
+	_, err := ask(ctx, g, what, func(with ...gl.RequestOptionFunc) (*gl.CommitStatus, *gl.Response, error) {
+		return g.api.Commits.SetCommitStatus(project, commit, o, with...)
+	})
+	if isPermanent(err) && strings.Contains(err.Error(), "is in progress") {
+		// GitLab sets one status of a commit after the other, and gives up waiting with a conflict.
+		return &later{text: "gitlab: " + what, wait: connectWait, err: errors.New("GitLab sets another status of the commit (HTTP 409)")}
 	}
 	return err
 }

@@ -2,6 +2,9 @@ package gitlab
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -208,4 +211,35 @@ func TestClipBytes(t *testing.T) {
 			t.Errorf("%d bytes: %q", len(got), got)
 		}
 	}
+}
+
+// TestRecordWaitsItsTurn is about what GitLab says while it sets another status, and when the pipeline that had the
+// status was archived, neither of which the fake does.
+func TestRecordWaitsItsTurn(t *testing.T) {
+	refusals := []string{`409 {"message":"Another update to this commit status is in progress"}`, `404 {"message":"404 Pipeline for pipeline_id, sha and ref Not Found"}`}
+	busy := func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodPost || !strings.Contains(r.URL.Path, "/statuses/") || len(refusals) == 0 {
+				return next.RoundTrip(r)
+			}
+			code, body, _ := strings.Cut(refusals[0], " ")
+			refusals = refusals[1:]
+			status, err := strconv.Atoi(code)
+			return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Request: r, Body: io.NopCloser(strings.NewReader(body))}, err
+		})
+	}
+	pipeline := &gitlabfake.Definition{On: []string{"tag"}, Jobs: []gitlabfake.Job{{Name: "build"}}}
+	inYard(t, yardOptions{pipeline: pipeline, transport: busy}, func(t *testing.T, y *yard) {
+		y.commitTagged("v1.0.0")
+		var turn interface{ RetryAfter() time.Duration }
+		if err := y.g.Record(t.Context(), y.recorded(steps.ForgeRunning)); !errors.As(err, &turn) || isPermanent(err) {
+			t.Fatalf("while another status is set: %v", err)
+		}
+		if err := y.g.Record(t.Context(), y.recorded(steps.ForgeRunning)); err != nil {
+			t.Fatal(err)
+		}
+		if s := y.Statuses(cart); len(s) != 1 || len(refusals) != 0 {
+			t.Errorf("statuses: %+v, still %q", s, refusals)
+		}
+	})
 }

@@ -18,10 +18,9 @@ const (
 	// would have to be sent later is refused, and comes as another attempt.
 	sendWithin = time.Minute
 	// settledAfter is how long after an order was written down nothing of it is under way any
-	// more: it was sent within sendWithin, GitLab ends a request that takes longer than 60 s
-	// (https://docs.gitlab.com/install/requirements/ and Puma's worker timeout in
-	// https://docs.gitlab.com/administration/operations/puma/), a request may have waited in front
-	// of it for as long, and a replica of its database may be behind.
+	// more: it was sent within sendWithin, GitLab gives up requests after 60 s
+	// (https://docs.gitlab.com/omnibus/settings/puma/#worker-timeout), a request may have waited in front of
+	// it for as long, and a replica of its database may be behind.
 	settledAfter = sendWithin + 3*time.Minute
 	// skew is how far GitLab's clock may be from this machine's.
 	skew = time.Minute
