@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -155,11 +156,18 @@ func markerOf(body string) marker {
 	return marker{key, lasting}
 }
 
+// mostMark is how long a key is that is written as it is.
+const mostMark = 500
+
 // encodeMark writes text so that it may stand in an HTML comment and has no blanks: letters, digits
-// and some signs as they are, all else as in the path of a URL. An empty one is written as a dot.
+// and some signs as they are, all else as in the path of a URL. An empty one is written as a dot, and
+// of a very long one its digest.
 func encodeMark(text string) string {
-	if text == "" {
+	switch {
+	case text == "":
 		return "."
+	case len(text) > mostMark:
+		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
 	}
 	var b strings.Builder
 	for _, c := range []byte(text) {

@@ -274,16 +274,16 @@ func escape(text string) string {
 	rest := strings.TrimLeft(text, " ")
 	indent := text[:len(text)-len(rest)]
 	if rest != "" && strings.ContainsRune("#+=:/-", rune(rest[0])) {
-		return indent + `\` + rest[:1] + escapeRest(rest[1:])
+		return indent + `\` + escapeRest(rest)
 	}
 	if m := numberedItem.FindStringSubmatch(rest); m != nil {
-		return indent + m[1] + `\` + m[2] + escapeRest(rest[len(m[1])+1:])
+		return indent + m[1] + `\` + escapeRest(rest[len(m[1]):])
 	}
 	return escapeRest(text)
 }
 
 // numberedItem is what makes a numbered list.
-var numberedItem = regexp.MustCompile(`^(\d{1,9})([.)])(?:\s|$)`)
+var numberedItem = regexp.MustCompile(`^(\d{1,9})[.)](?:\s|$)`)
 
 func escapeRest(text string) string {
 	var b strings.Builder
@@ -318,7 +318,7 @@ func escapeWords(b *strings.Builder, text string) {
 			b.WriteRune(r)
 		}
 		next, _ := utf8.DecodeRuneInString(text[i+utf8.RuneLen(r):])
-		if strings.ContainsRune("@#!%&~$^*", r) && meansMore(r, next) || r == ':' && isWord(next) && !isWord(previous) {
+		if strings.ContainsRune("@#!%&~$^", r) && meansMore(r, next) || r == ':' && isWord(next) && !isWord(previous) {
 			b.WriteString(joiner)
 		}
 		previous = r
@@ -331,5 +331,5 @@ func meansMore(sign, next rune) bool {
 }
 
 func isWord(r rune) bool {
-	return r == '_' || r == '-' || unicode.IsLetter(r) || unicode.IsDigit(r)
+	return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r)
 }
