@@ -22,8 +22,8 @@ type forgePages struct {
 	releases []steps.ForgeRelease
 }
 
-// forgeShows says what the forge ought to show of a run: for each module that has a source, where
-// each deployment of it stands, and once everything is released, its release. It is pure.
+// forgeShows says what the forge ought to show of a run while it is under way: for each module that
+// has a source, where each deployment of it stands. It is pure.
 func forgeShows(v engine.View) forgePages {
 	var pages forgePages
 	r := v.Run
@@ -31,9 +31,6 @@ func forgeShows(v engine.View) forgePages {
 		pages.chapter(v, chapter, true)
 	}
 	pages.chapter(v, playbooks.Chapter{Book: r.Book, Steps: r.Steps}, r.Over())
-	if r.Outcome == playbooks.Succeeded && r.Book.RollbackOf == nil {
-		pages.release(v)
-	}
 	return pages
 }
 
@@ -97,13 +94,13 @@ func deploymentState(c playbooks.Chapter, deploy *playbooks.Step, over bool) (st
 }
 
 // release adds the releases of modules that have a tag: those that the run has tagged, and in
-// the last environment all others as well.
-func (f *forgePages) release(v engine.View) {
-	catalog, book := v.Policy.Catalog(), v.Run.Book
-	last := len(catalog.Environments) > 0 && catalog.Environments[len(catalog.Environments)-1].Name == v.Run.Environment
-	notes := playbooks.NewReleaseNotes(book.Playbook)
-	for i := range book.Modules {
-		planned := &book.Modules[i]
+// the last environment all others as well. Told is what the book brings.
+func (f *forgePages) release(p *picture, told *playbooks.Playbook) {
+	catalog, book := p.policy.Catalog(), p.forward
+	last := len(catalog.Environments) > 0 && catalog.Environments[len(catalog.Environments)-1].Name == p.environment
+	notes := playbooks.NewReleaseNotes(told)
+	for i := range told.Modules {
+		planned := &told.Modules[i]
 		m := catalog.Module(planned.Name)
 		if m == nil || m.Source == "" || !last && book.Lookup("tag:"+planned.Name) == nil || playbooks.IsPseudoVersion(planned.Version) {
 			continue
@@ -112,7 +109,7 @@ func (f *forgePages) release(v engine.View) {
 		if err := notes.Of(planned.Name).WriteMarkdown(&text); err != nil {
 			continue // a Builder takes everything
 		}
-		rel := steps.ForgeRelease{Run: v.Run.ID, Module: m, Version: planned.Version, Notes: text.String()}
+		rel := steps.ForgeRelease{Run: p.run, Module: m, Version: planned.Version, Notes: text.String()}
 		for k := range book.Steps {
 			if s := &book.Steps[k]; s.Module == planned.Name && s.Params[playbooks.ParamCommit] != "" {
 				rel.Commit = s.Params[playbooks.ParamCommit]
@@ -132,6 +129,9 @@ func (r *Reporters) reportForge(ctx context.Context, d *desk) (over bool, err er
 		return false, err
 	}
 	d.ledger.seq, d.atRest = p.len, p.atRest
+	if p.outcome == playbooks.Succeeded && p.forward.RollbackOf == nil {
+		pages.release(p, withNews(p.forward.Playbook, r.news(ctx, d, p)))
+	}
 	for _, rec := range pages.records {
 		at := forgePrefix + d.run + "/" + strings.Join([]string{rec.Module.Name, rec.Place.Target, rec.Version}, "/")
 		seen := rec

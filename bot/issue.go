@@ -121,6 +121,13 @@ func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err 
 		return false, err
 	}
 	issue.Plan = d.plan.of(p.forward.Playbook)
+	for name, changes := range r.news(ctx, d, p) {
+		for i := range issue.Modules {
+			if issue.Modules[i].Name == name {
+				issue.Modules[i].Changes = changes
+			}
+		}
+	}
 	if err := r.read(ctx, d, p.len); err != nil {
 		return false, err
 	}

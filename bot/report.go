@@ -27,7 +27,10 @@ type ReporterOptions struct {
 	Chat    chat.Poster
 	Tracker steps.Tracker // nil: there is none
 	Forge   steps.Forge   // whose own pages show what is released; nil: there is none
-	Pager   steps.Pager   // calls people; nil: there is none
+	// Describe finds out what a playbook brings, as the engine's: it is asked again for what could
+	// not be said when a plan was made. Nil: nobody knows.
+	Describe func(context.Context, *playbooks.Catalog, *playbooks.Playbook)
+	Pager    steps.Pager // calls people; nil: there is none
 	// PageAfter is how long a release waits for people before it pages; 0: DefaultPageAfter.
 	PageAfter time.Duration
 	// System is the chat's name in Person.Handles. Who has no handle there gets no
@@ -350,12 +353,13 @@ func (r *Reporters) finish(ctx context.Context, l *lane, run string) error {
 
 // desk is what a worker has in hand about one run. All of it can be lost.
 type desk struct {
-	run      string
-	ledger   ledger
-	resting  map[string]*resting
-	stale    map[string]time.Time // by target: the oldest change that it does not show
-	failures int
-	plan     planText
+	run       string
+	ledger    ledger
+	resting   map[string]*resting
+	stale     map[string]time.Time // by target: the oldest change that it does not show
+	failures  int
+	plan      planText
+	described described
 
 	// Of the look that is under way:
 	since  time.Time // of the oldest change that nobody has looked at; zero: there is none

@@ -216,3 +216,6 @@ func (in *Intake) choose(ctx context.Context, c *playbooks.Catalog, rule *playbo
 	}
 	return r, nil
 }
+
+// About names the modules of the catalog that an event is about, in the catalog's order.
+func (in *Intake) About(e events.Event) []string { return in.about(in.o.Policy().Catalog(), &e) }

@@ -13,7 +13,10 @@ import (
 
 	"github.com/muster-release/muster/bot"
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/bot/intake"
+	"github.com/muster-release/muster/bot/trains"
 	"github.com/muster-release/muster/bot/web"
+	"github.com/muster-release/muster/configs"
 	"github.com/muster-release/muster/integrations/local"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/engine"
@@ -28,6 +31,10 @@ type appOptions struct {
 	// World is where modules run. Nil: no outside system is configured, so releases
 	// can be planned and stop at their first deployment.
 	World *local.World
+	// Server has the outside systems that are configured; nil: none are.
+	Server *configs.Server
+	// HTTP makes the calls of outside systems; nil: each has a client of its own.
+	HTTP *http.Client
 	// Talk is where people talk. Nil: in the world, or nowhere if there is none.
 	Talk   *talk
 	Timing engine.Timing
@@ -46,20 +53,27 @@ type appOptions struct {
 // app is Muster without a front end: the engine, the bot and the reporters,
 // wired to each other and to the outside. Use newApp, Start and Stop in that order.
 type app struct {
-	o         appOptions
-	talk      *talk
-	rolls     *rolls
-	store     *meteredStore
-	logs      *store.Logs
-	engine    *engine.Engine
-	bot       *bot.Bot
-	reporters *bot.Reporters // nil: there is no chat
-	ages      ages
-	metrics   *prometheus.Registry
-	census    *web.Census
-	resumed   atomic.Bool
-	reloading sync.Mutex
-	probe     probe
+	o          appOptions
+	talk       *talk
+	rolls      *rolls
+	store      *meteredStore
+	logs       *store.Logs
+	engine     *engine.Engine
+	bot        *bot.Bot
+	botOptions bot.Options
+	reporters  *bot.Reporters // nil: there is nobody to report to
+	instance   string         // tells this Muster from others in systems that they share
+	ports      steps.Ports
+	builds     steps.Builds // nil: nothing is known of builds
+	outside    outside
+	intake     *intake.Intake // nil: no system delivers events
+	yard       *trains.Yard
+	ages       ages
+	metrics    *prometheus.Registry
+	census     *web.Census
+	resumed    atomic.Bool
+	reloading  sync.Mutex
+	probe      probe
 
 	stops []func() // in the order of starting; carried out from the last to the first
 }
@@ -82,15 +96,21 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	if a.talk.roster != nil {
 		a.rolls.systems[a.talk.system] = a.talk.roster
 	}
-	catalog := a.catalog
-	ports := steps.Ports{Deployers: map[string]steps.Deployer{}, Gates: map[string]steps.Gater{}, Jobs: map[string]steps.Runner{}, Catalog: catalog, Settle: o.Settle, Watch: o.Watch}
-	var builds steps.Builds
+	if err := a.openOutside(o.Server); err != nil {
+		return nil, err
+	}
+	ports := steps.Ports{Deployers: map[string]steps.Deployer{}, Gates: map[string]steps.Gater{}, Jobs: map[string]steps.Runner{}, Catalog: a.catalog, Settle: o.Settle, Watch: o.Watch}
 	if w := o.World; w != nil {
-		builds = w.Forge
+		a.builds = w.Forge
 		ports.Deployers[""] = w.Cluster
 		ports.Gates["pipeline"] = w.Forge
 		ports.Jobs[""] = w.Forge
 	}
+	a.outside.equip(&ports)
+	if a.outside.builds != nil {
+		a.builds = a.outside.builds
+	}
+	a.ports = ports
 	ports.Notify = bot.NewNotifier(a.talk.poster, a.logs, a.channels)
 	policy, err := a.policy(ctx, o.Catalog)
 	if err != nil {
@@ -98,10 +118,10 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	}
 	options := engine.Options{
 		Logs: a.logs, Runners: ports.Runners(), Policy: policy,
-		Changed: a.changed, Log: o.Log, Timing: o.Timing,
+		Describe: a.outside.describe, Changed: a.changed, Log: o.Log, Timing: o.Timing,
 	}
-	if o.World != nil {
-		options.Facts = ports.Facts(builds)
+	if len(ports.Deployers) > 0 {
+		options.Facts = ports.Facts(a.builds)
 	}
 	if a.engine, err = engine.Open(ctx, options); err != nil {
 		return nil, err
@@ -109,14 +129,17 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	if err := verifyLogs(ctx, a.logs, a.engine.OpenRuns()); err != nil {
 		return nil, err
 	}
-	botOptions := bot.Options{
-		Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people, Builds: builds, Log: o.Log,
+	a.botOptions = bot.Options{
+		Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people, Builds: a.builds, Timetable: timetable{a}, Log: o.Log,
 	}
 	if o.Reload != nil {
-		botOptions.Reload = a.Reload
+		a.botOptions.Reload = a.Reload
+	}
+	if p := a.outside.pager; p != nil && o.Server.PagerDuty.Token.Reveal() != "" {
+		a.botOptions.Rota = p
 	}
 	a.ages = newAges()
-	if !a.talk.silent() || o.World != nil {
+	if !a.talk.silent() || o.World != nil || a.outside.jira != nil || a.outside.gitlab != nil || a.outside.pager != nil {
 		reporters := bot.ReporterOptions{
 			Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people,
 			Channels: a.talk.channels, Pace: a.talk.pace, Age: a.observeAge, Log: o.Log,
@@ -124,10 +147,15 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 		if o.World != nil {
 			reporters.Tracker = o.World.Tracker
 		}
+		a.outside.report(&reporters, o.Server)
 		a.reporters = bot.NewReporters(reporters)
-		botOptions.Threads = a.reporters
+		a.botOptions.Threads = a.reporters
 	}
-	a.bot = bot.New(botOptions)
+	a.bot = bot.New(a.botOptions)
+	if err := a.openIntake(ctx); err != nil {
+		return nil, err
+	}
+	a.openYard()
 	a.census = web.NewCensus(a.engine)
 	a.metrics = newRegistry(a)
 	return a, nil
@@ -156,6 +184,7 @@ func (a *app) doors() map[string]http.Handler {
 	if a.talk.door != nil {
 		doors[a.talk.doorPath] = a.talk.door(a.bot)
 	}
+	a.outsideDoors(doors)
 	return doors
 }
 
@@ -182,6 +211,13 @@ func (a *app) Start(ctx context.Context) {
 	a.onStop(a.engine.Stop)
 	a.engine.Resume()
 	a.background(ctx, "bot", a.bot.Run)
+	for system, c := range a.outside.comments {
+		a.background(ctx, "bot in "+system, c.bot.Run)
+	}
+	if a.intake != nil {
+		a.background(ctx, "events", a.intake.Run)
+	}
+	a.background(ctx, "trains", a.yard.Run)
 	if len(a.rolls.systems) > 0 {
 		a.background(ctx, "groups of other systems", a.followRolls)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -100,7 +99,9 @@ func (s *configSource) reload() (*playbooks.Catalog, string, error) {
 	for _, setting := range []struct {
 		name    string
 		changed bool
-	}{{"listen", before.Listen != now.Listen}, {"data", before.Data != now.Data}, {"world", before.World != now.World}, {"slack", !sameSlack(before.Slack, now.Slack)}} {
+	}{{"listen", before.Listen != now.Listen}, {"data", before.Data != now.Data}, {"world", before.World != now.World}, {"slack", !configs.Equal(before.Slack, now.Slack)},
+		{"gitlab", !configs.Equal(before.GitLab, now.GitLab)}, {"jira", !configs.Equal(before.Jira, now.Jira)}, {"pagerduty", !configs.Equal(before.PagerDuty, now.PagerDuty)},
+		{"alertmanager", !configs.Equal(before.Alertmanager, now.Alertmanager)}, {"registries", !configs.Equal(before.Registries, now.Registries)}} {
 		if setting.changed {
 			fixed = append(fixed, "server: "+setting.name)
 		}
@@ -109,16 +110,6 @@ func (s *configSource) reload() (*playbooks.Catalog, string, error) {
 		summary += "; restart Muster for what has changed in " + strings.Join(fixed, " and ")
 	}
 	return c, summary, nil
-}
-
-// sameSlack reports whether two settings of Slack do the same.
-func sameSlack(x, y *configs.Slack) bool {
-	if x == nil || y == nil {
-		return x == y
-	}
-	return x.BotToken.Reveal() == y.BotToken.Reveal() && x.AppToken.Reveal() == y.AppToken.Reveal() &&
-		x.SigningSecret.Reveal() == y.SigningSecret.Reveal() && x.APIURL == y.APIURL && x.Connections == y.Connections &&
-		slices.Equal(x.Channels, y.Channels)
 }
 
 // publish lets the embedded forge have built what the catalog names.

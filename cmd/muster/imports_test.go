@@ -73,7 +73,7 @@ var importRules = []importRule{
 
 	// The only place that sees concrete types.
 	{"cmd/muster", []string{
-		"bot", "bot/chat", "bot/web", "configs", "integrations/...", "playbooks", "playbooks/engine", "playbooks/steps", "store", "store/bolt", "store/mem",
+		"bot/...", "configs/...", "integrations/...", "playbooks", "playbooks/engine", "playbooks/steps", "store", "store/bolt", "store/mem",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/prometheus/client_golang/...", "github.com/charmbracelet/...", "golang.org/x/term",
 	}, nil},
 }

@@ -185,7 +185,7 @@ func openServer(ctx context.Context, dir string, source *configSource, kill *kil
 	if err != nil {
 		return nil, err
 	}
-	o := appOptions{Catalog: config.Catalog, Store: s, Log: log, Reload: source.reload}
+	o := appOptions{Catalog: config.Catalog, Store: s, Server: &config.Server, Log: log, Reload: source.reload}
 	defer func() {
 		if err != nil {
 			if o.World != nil {
@@ -203,7 +203,7 @@ func openServer(ctx context.Context, dir string, source *configSource, kill *kil
 			return nil, err
 		}
 		log.Warn("releases go to the embedded world: nothing real is touched", "setting", "server: world: local")
-	} else {
+	} else if config.Server.GitLab == nil && len(config.Server.Registries) == 0 {
 		log.Warn("no deployer is configured: plans can be made, and a release stops at its first deployment")
 	}
 	switch {
@@ -218,7 +218,7 @@ func openServer(ctx context.Context, dir string, source *configSource, kill *kil
 			kill.between(o.Talk)
 		}
 	case o.World == nil:
-		log.Warn("no chat, tracker or forge is configured: commands come over HTTP alone, and nobody is told what happens")
+		log.Warn("no chat is configured: commands come over HTTP and from comments alone, and no channel is told what happens")
 	}
 	if len(config.Server.Tokens) == 0 && config.Server.Slack == nil {
 		log.Warn("no token is configured under server: tokens: nobody can give commands")

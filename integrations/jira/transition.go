@@ -58,6 +58,22 @@ func named(all []transition, name string) *transition {
 	return nil
 }
 
+// route are the moves to where a release stands. An issue that was made late, when the release had been
+// under way already, comes there by the way that the others went.
+func (j *Jira) route(status string) []string {
+	moves := j.form.moves[status]
+	if len(moves) == 0 || status != "released" && status != "rolled back" {
+		return moves
+	}
+	var route []string
+	for _, name := range j.form.moves["deploying"] {
+		if !slices.ContainsFunc(moves, func(m string) bool { return strings.EqualFold(m, name) }) {
+			route = append(route, name)
+		}
+	}
+	return append(route, moves...)
+}
+
 // follow moves the issue to where the release stands. What it is about to do is kept in the
 // issue first, so that a transition that is named by its own name and whose answer was lost is
 // known to be done.
@@ -65,7 +81,7 @@ func named(all []transition, name string) *transition {
 // Two moves are left alone: a person's, to the statuses that answer an approval, for as long as the release
 // waits; and where edits are respected any to another status, after the issue was once where it belongs.
 func (j *Jira) follow(ctx context.Context, s *sight, i *steps.Issue) error {
-	names := j.form.moves[i.Status]
+	names := j.route(i.Status)
 	if len(names) == 0 {
 		return nil
 	}

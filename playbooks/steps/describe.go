@@ -2,8 +2,10 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,10 +32,10 @@ func Describe(history Historian, stories Storyteller, builds Builds) func(contex
 			}
 			group.Go(func() error {
 				changes := new(playbooks.Changes)
-				err := safely(func() (err error) {
+				err := patiently(ctx, safely(func() (err error) {
 					*changes, err = d.changes(ctx, m, planned)
 					return err
-				})()
+				}))
 				if err != nil {
 					changes.Unknown = fmt.Sprintf("What is new could not be found out: %v", err)
 				}
@@ -43,6 +45,22 @@ func Describe(history Historian, stories Storyteller, builds Builds) func(contex
 			})
 		}
 		_ = group.Wait() // nobody returns an error
+	}
+}
+
+// patiently calls a look twice more that fails for now: most outages are shorter than a plan may take.
+func patiently(ctx context.Context, look func() error) error {
+	var refused interface{ Permanent() bool }
+	for wait := time.Second; ; wait *= 3 {
+		err := look()
+		if err == nil || errors.As(err, &refused) && refused.Permanent() || wait > 3*time.Second {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 

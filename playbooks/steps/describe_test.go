@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/steps"
@@ -46,6 +47,10 @@ func (librarian) StoryKeys(text string) []string {
 }
 
 func TestDescribe(t *testing.T) {
+	synctest.Test(t, testDescribe)
+}
+
+func testDescribe(t *testing.T) {
 	catalog := &playbooks.Catalog{Modules: []playbooks.Module{
 		{Name: "cart", Source: "shop/cart"}, {Name: "mail", Source: "shop/mail"}, {Name: "broken", Source: "shop/broken"}, {Name: "redis"},
 	}}

@@ -20,7 +20,7 @@ type Issue struct {
 	Environment string
 	Modules     []IssueModule
 	// Over says that nothing changes any more: a version that was made for the release is
-	// released or archived then.
+	// released then, if it was, and says so if it was not.
 	Over bool
 }
 
