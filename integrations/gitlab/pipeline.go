@@ -65,6 +65,8 @@ func (g *GitLab) stand(ctx context.Context, project string, p *gl.Pipeline) (sta
 	if err != nil {
 		return standing{}, err
 	}
+	// Older releases of GitLab do not know the filter, and say all that is known of the commit.
+	parts = slices.DeleteFunc(parts, func(s *gl.CommitStatus) bool { return s.PipelineID != 0 && s.PipelineID != p.ID })
 	return judge(p.Status, parts), nil
 }
 

@@ -117,6 +117,32 @@ func TestBuildsOutliveAFailedRelease(t *testing.T) {
 	})
 }
 
+// TestOtherPipelinesOfTheCommit asks a GitLab that says all that is known of a commit.
+func TestOtherPipelinesOfTheCommit(t *testing.T) {
+	unfiltered := func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			query := r.URL.Query()
+			query.Del("pipeline_id")
+			r = r.Clone(r.Context())
+			r.URL.RawQuery = query.Encode()
+			return next.RoundTrip(r)
+		})
+	}
+	pipeline := &gitlabfake.Definition{On: []string{"tag"}, Jobs: []gitlabfake.Job{{Name: "deploy"}}}
+	inYard(t, yardOptions{pipeline: pipeline, transport: unfiltered}, func(t *testing.T, y *yard) {
+		y.Decide(func(r gitlabfake.Run) gitlabfake.Outcome {
+			if r.Source == "tag" || r.Source == "push" {
+				return gitlabfake.Outcome{Status: "failed"}
+			}
+			return gitlabfake.Outcome{}
+		})
+		y.commitTagged("v1.0.0")
+		if r, _, err := y.carry(y.g.Deployer(), y.order(playbooks.StepDeploy, "v1.0.0")); err != nil || r.Phase != steps.Succeeded || r.Total != 1 {
+			t.Errorf("%+v, %v; %+v", r, err, y.Pipelines(cart))
+		}
+	})
+}
+
 func TestWays(t *testing.T) {
 	none, bound, bare := way{}, way{noVariables: true}, way{noVariables: true, noKey: true}
 	tests := []struct {
