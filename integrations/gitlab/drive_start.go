@@ -248,9 +248,14 @@ func (d driver) create(ctx context.Context, w *work) (steps.Report, error) {
 		}
 	}
 	y := d.way(w.project)
+	remembered := !y.learned.IsZero()
 	var p *gl.Pipeline
 	for {
 		o, err := w.options(y, hasInputs)
+		if err != nil && remembered {
+			y, remembered = way{}, false // somebody may have changed the project's settings since
+			continue
+		}
 		if err != nil {
 			return steps.Report{}, err
 		}
@@ -270,10 +275,12 @@ func (d driver) create(ctx context.Context, w *work) (steps.Report, error) {
 		if !learned {
 			return steps.Report{}, err
 		}
-		y = next
+		y, remembered = next, false
 		d.remember(w.project, y)
 	}
-	d.remember(w.project, y)
+	if !remembered {
+		d.remember(w.project, y)
+	}
 	d.g.out.claims.put(claim(w.project, p.ID), w.Key)
 	b := begun{Project: w.project, Pipeline: p.ID, Astray: w.astray(p.SHA)}
 	if b.Astray != "" {

@@ -164,6 +164,23 @@ func TestServerWithoutInputs(t *testing.T) {
 	})
 }
 
+// TestSettingsAreMended has somebody let variables through as the refusal says.
+func TestSettingsAreMended(t *testing.T) {
+	inYard(t, yardOptions{pipeline: deploys(), params: map[string]string{"vars.A": "b"}}, func(t *testing.T, y *yard) {
+		y.tagged("v1.0.0")
+		y.Change(cart, func(p *gitlabfake.Project) { p.VariablesRole = gitlabfake.NobodyMay })
+		for range 2 {
+			if _, err := y.g.Deployer().Start(t.Context(), y.order(playbooks.StepDeploy, "v1.0.0")); !isPermanent(err) || !strings.Contains(err.Error(), "A would be variables") {
+				t.Fatal(err)
+			}
+		}
+		y.Change(cart, func(p *gitlabfake.Project) { p.VariablesRole = gitlabfake.Maintainer })
+		if _, err := y.g.Deployer().Start(t.Context(), y.order(playbooks.StepDeploy, "v1.0.0")); err != nil || y.started()[0].Variables["A"] != "b" {
+			t.Errorf("%v, %+v", err, y.started())
+		}
+	})
+}
+
 // TestInputsHaveTypes is about a pipeline that wants numbers and booleans, which the fake does not know.
 func TestInputsHaveTypes(t *testing.T) {
 	var sent []string
