@@ -34,6 +34,9 @@ const (
 	// discoverBranch is the branch of the merge request that updates the catalog.
 	discoverBranch = "muster/discover"
 	discoverTitle  = "Update the needs that were discovered"
+	// mostDescribed is how many bytes of what was found the merge request shows: GitLab takes more, and
+	// nobody reads it.
+	mostDescribed = 60_000
 )
 
 // discoverFlags are what `muster discover` was told.
@@ -298,8 +301,11 @@ func proposeDiscovered(ctx context.Context, w io.Writer, repos gitlab.Repositori
 		_, err := fmt.Fprintln(w, "There is nothing to propose.")
 		return err
 	}
-	description := "What `muster discover` found. What somebody declares in the catalog wins.\n\n```\n" +
-		strings.ReplaceAll(r.Text(d), "```", "'''") + "```\n"
+	text := strings.ReplaceAll(r.Text(d), "```", "'''")
+	if len(text) > mostDescribed {
+		text = strings.ToValidUTF8(text[:mostDescribed], "") + "\n…\n"
+	}
+	description := "What `muster discover` found. What somebody declares in the catalog wins.\n\n```\n" + text + "```\n"
 	address, err := repos.Propose(ctx, project, discoverBranch, discoverTitle, description, path, d.File())
 	if err != nil {
 		return fmt.Errorf("discover: the merge request may or may not be there, and asking again does no harm: %w", err)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,10 +63,12 @@ func (p Problem) String() string { return p.Project + ": " + p.Message }
 
 const (
 	atOnce = 8 // calls under way at the same time
-	// tries is how often one thing is asked for, and patience how long the forge may put us off
-	// each time.
+	// tries is how often one thing is asked for where nobody knows what became of it, and patience
+	// how long the forge may put us off in all. It may for a moment only before it has answered
+	// anything: then it is more likely that something is wrong with how we ask.
 	tries    = 4
-	patience = 2 * time.Minute
+	patience = 10 * time.Minute
+	moment   = 5 * time.Second
 	// mostFiles is how many files of one project are read.
 	mostFiles = 2000
 )
@@ -94,7 +97,7 @@ func Run(ctx context.Context, repos Repositories, catalog *playbooks.Catalog, o 
 		return cmp.Or(strings.Compare(a.project, b.project), strings.Compare(a.path, b.path))
 	})
 	r := resolve(catalog, o, s)
-	if r.Projects == 0 && len(r.Problems) > 0 {
+	if r.Files == 0 && len(r.Problems) > 0 {
 		return nil, fmt.Errorf("discover: nothing could be read: %w", problemsError(r.Problems))
 	}
 	return r, nil
@@ -120,6 +123,8 @@ type search struct {
 	names  []string
 	byName map[string]Manifest
 
+	answered atomic.Bool // something, ever
+
 	projects []string
 	asked    map[string]bool // projects that were asked for by their own name
 
@@ -133,7 +138,7 @@ type search struct {
 func (s *search) problem(project string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.problems = append(s.problems, Problem{project, err.Error()})
+	s.problems = append(s.problems, Problem{project, harmless(err.Error())})
 }
 
 // list collects the projects to look at.
@@ -152,7 +157,7 @@ func (s *search) list(ctx context.Context, catalog *playbooks.Catalog) error {
 	groups := make([][]string, len(s.o.Groups))
 	err := parallel(ctx, s.o.Groups, func(i int, group string) {
 		var err error
-		groups[i], err = patiently(ctx, func() ([]string, error) { return s.repos.Projects(ctx, group) })
+		groups[i], err = patiently(ctx, s, func() ([]string, error) { return s.repos.Projects(ctx, group) })
 		if err != nil {
 			s.problem(group, fmt.Errorf("cannot be looked through: %w", err))
 		}
@@ -181,7 +186,7 @@ func (s *search) list(ctx context.Context, catalog *playbooks.Catalog) error {
 // find lists the files of all projects.
 func (s *search) find(ctx context.Context) error {
 	return parallel(ctx, s.projects, func(_ int, project string) {
-		paths, err := patiently(ctx, func() ([]string, error) { return s.repos.Files(ctx, project, s.o.Ref, s.names) })
+		paths, err := patiently(ctx, s, func() ([]string, error) { return s.repos.Files(ctx, project, s.o.Ref, s.names) })
 		var missing interface{ Gone() bool }
 		switch {
 		case err != nil && !s.asked[project] && errors.As(err, &missing) && missing.Gone():
@@ -213,7 +218,7 @@ func (s *search) find(ctx context.Context) error {
 func (s *search) read(ctx context.Context) error {
 	good := make([]bool, len(s.files))
 	err := parallel(ctx, s.files, func(i int, f file) {
-		data, err := patiently(ctx, func() ([]byte, error) { return s.repos.Read(ctx, f.project, s.o.Ref, f.path) })
+		data, err := patiently(ctx, s, func() ([]byte, error) { return s.repos.Read(ctx, f.project, s.o.Ref, f.path) })
 		if err != nil {
 			s.problem(f.project, fmt.Errorf("%s: cannot be read: %w", f.path, err))
 			return
@@ -261,22 +266,30 @@ func parallel[T any](ctx context.Context, items []T, do func(i int, item T)) err
 
 // patiently asks again where the answer was that it is not our turn, or nobody knows: nothing is
 // changed by asking.
-func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
-	for try := 1; ; try++ {
+func patiently[T any](ctx context.Context, s *search, ask func() (T, error)) (T, error) {
+	unknown, waited := 0, time.Duration(0)
+	for {
 		answer, err := ask()
-		if err == nil || try == tries || ctx.Err() != nil {
-			return answer, err
+		if err == nil {
+			s.answered.Store(true)
+			return answer, nil
 		}
-		pause := time.Second << try
 		var later interface{ RetryAfter() time.Duration }
 		var refused interface{ Permanent() bool }
+		var pause time.Duration
 		switch {
+		case ctx.Err() != nil:
+			return answer, err
 		case errors.As(err, &later):
 			pause = max(later.RetryAfter(), 100*time.Millisecond)
 		case errors.As(err, &refused) && refused.Permanent():
 			return answer, err
+		default:
+			unknown++
+			pause = time.Second << unknown
 		}
-		if pause > patience {
+		waited += pause
+		if unknown == tries || waited > patience || pause > moment && later != nil && !s.answered.Load() {
 			return answer, err
 		}
 		timer := time.NewTimer(pause)

@@ -102,7 +102,7 @@ func quoted(names []string) string {
 }
 
 func (r *resolver) problem(project, format string, args ...any) {
-	r.result.Problems = append(r.result.Problems, Problem{project, fmt.Sprintf(format, args...)})
+	r.result.Problems = append(r.result.Problems, Problem{project, harmless(fmt.Sprintf(format, args...))})
 }
 
 func resolve(catalog *playbooks.Catalog, o Options, s *search) *Result {

@@ -7,8 +7,7 @@ import (
 	"unicode"
 )
 
-// Text shows a difference, and what was looked at, as people read it. What comes from files is made
-// harmless for a terminal.
+// Text shows a difference, and what was looked at, as people read it in a terminal.
 func (r *Result) Text(d *Difference) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Looked at %s and read %s; %d of the catalog's %s %s from there.\n",
@@ -101,6 +100,7 @@ func few(edges []Edge, name func(Edge) string) string {
 	return strings.Join(names, "")
 }
 
+// harmless replaces what would do something to a terminal.
 func harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
