@@ -20,12 +20,12 @@ import (
 
 // What an event may have at the most. See https://developer.pagerduty.com/docs/send-alert-event for
 // the characters; all of it may be 512 KB (https://developer.pagerduty.com/docs/events-api-v2-overview),
-// of which details get less than half, for JSON may double them.
+// of which details get a part that is not too long even where JSON takes six bytes for each character.
 const (
 	mostKey     = 255
 	mostSummary = 1024
-	mostDetail  = 8_000   // characters
-	mostDetails = 100_000 // characters
+	mostDetail  = 8_000  // characters
+	mostDetails = 60_000 // characters
 )
 
 var severities = []string{"critical", "error", "warning", "info"}
@@ -37,7 +37,7 @@ var severities = []string{"critical", "error", "warning", "info"}
 // An error that is Permanent says in PagerDuty's words what it does not like; the same page is not
 // taken the next time either.
 func (p *PagerDuty) Page(ctx context.Context, page steps.Page) error {
-	what := fmt.Sprintf("page %q", page.Key)
+	what := fmt.Sprintf("page %q", shorten(page.Key, 80))
 	switch {
 	case p.o.RoutingKey == "":
 		return refuse("%s: there is no routing key", what)

@@ -132,7 +132,9 @@ func TestPage(t *testing.T) {
 
 func TestPageFits(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *site) {
-		s.open(func(o *pagerduty.Options) { o.Source, o.EventsURL = "muster.example", "https://events.example/v2/enqueue" })
+		s.open(func(o *pagerduty.Options) {
+			o.Source, o.EventsURL = "muster.example", "https://events.example/v2/enqueue"
+		})
 		long := page(steps.PageTriggered)
 		long.Key, long.Summary, long.Severity, long.Link = strings.Repeat("ключ", 100), strings.Repeat("ü", 2000), "dreadful", "javascript:alert(1)"
 		long.Details = map[string]string{}
