@@ -9,11 +9,20 @@ import (
 
 const (
 	// describeAgain is how often is asked again what a plan brings, where forge or tracker could not
-	// say it when the plan was made.
-	describeAgain = time.Minute
+	// say it when the plan was made; describeRarely, from a while after the end of its run.
+	describeAgain  = time.Minute
+	describeRarely = 10 * time.Minute
 	// describeFor is for how long after the end of a run that is done.
-	describeFor = 10 * time.Minute
+	describeFor = 24 * time.Hour
 )
+
+// describeEvery is how long it is until the next question about a run.
+func describeEvery(p *picture) time.Duration {
+	if p.over && time.Since(p.ended) > describeRarely {
+		return describeRarely
+	}
+	return describeAgain
+}
 
 // described is what a desk has found out later of what a plan brings.
 type described struct {
@@ -43,8 +52,8 @@ func (r *Reporters) news(ctx context.Context, d *desk, p *picture) map[string]*p
 	if len(lacking.Modules) == 0 {
 		return found.changes
 	}
-	if wait := time.Until(found.asked.Add(describeAgain)); wait > 0 {
-		r.stillLacking(d, p, wait)
+	if wait := time.Until(found.asked.Add(describeEvery(p))); wait > 0 {
+		d.stillLacking(p, wait)
 		return found.changes
 	}
 	found.asked = time.Now()
@@ -57,13 +66,13 @@ func (r *Reporters) news(ctx context.Context, d *desk, p *picture) map[string]*p
 		}
 	}
 	if len(found.changes) < len(lacking.Modules) {
-		r.stillLacking(d, p, describeAgain)
+		d.stillLacking(p, describeEvery(p))
 	}
 	return found.changes
 }
 
 // stillLacking lets a desk look again, for a while also after its run has ended.
-func (r *Reporters) stillLacking(d *desk, p *picture, wait time.Duration) {
+func (d *desk) stillLacking(p *picture, wait time.Duration) {
 	if !p.over || time.Since(p.ended) < describeFor {
 		d.undone = d.undone || p.over
 		d.wait(time.Now().Add(wait))

