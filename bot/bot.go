@@ -99,7 +99,7 @@ type Line struct {
 	Run   string // the run that the line is about if it names none; empty: none
 	// Channel is where it was said; empty: nowhere that a chat has.
 	Channel string
-	Text  string
+	Text    string
 }
 
 // Answer is what Muster says to a line.

@@ -54,7 +54,7 @@ var importRules = []importRule{
 	{"integrations/slack/blocks", []string{"bot/chat", "github.com/slack-go/slack"}, nil},
 	{"integrations/slack/slackfake", []string{"github.com/gorilla/websocket"}, []string{"github.com/slack-go/slack/..."}},
 	{"integrations/slack", []string{
-		"bot/chat", "playbooks", "integrations/slack/blocks",
+		"bot/chat", "playbooks", "playbooks/steps", "integrations/slack/blocks",
 		"github.com/slack-go/slack/...", "github.com/gorilla/websocket", "golang.org/x/sync/...",
 	}, []string{"integrations/slack/..."}},
 	{"integrations/gitlab/gitlabfake", nil, []string{"gitlab.com/gitlab-org/api/client-go/v2/..."}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,33 +61,25 @@ func (a *app) openOutside(s *configs.Server) error {
 	if c := s.GitLab; c != nil {
 		out.builds = builds.New(a.logs)
 		out.builds.Spare(a.liveVersions)
-		g, err := gitlab.New(gitlab.Options{
-			URL: c.URL, Token: c.Token.Reveal(), WebhookSecret: c.WebhookSecret.Reveal(), SigningSecrets: secrets(c.SigningSecret),
-			BuildReport: c.BuildReport, Record: c.Record, Branches: a.branches,
-			Catalog: a.catalog, Build: out.builds.Build, Live: a.live, VersionOf: out.builds.VersionOf, HTTP: a.o.HTTP, Log: a.o.Log,
-		})
+		o := gitlabOptions(c, a.catalog, a.o.HTTP, a.o.Log)
+		o.Branches, o.Build, o.Live, o.VersionOf = a.branches, out.builds.Build, a.live, out.builds.VersionOf
+		g, err := gitlab.New(o)
 		if err != nil {
 			return fmt.Errorf("server: gitlab: %w", err)
 		}
 		out.gitlab = g
 	}
 	if c := s.Jira; c != nil {
-		j, err := jira.New(jira.Options{
-			URL: c.URL, Email: c.Email, Token: c.Token.Reveal(), WebhookSecret: c.WebhookSecret.Reveal(), Instance: a.instance,
-			Project: c.Project, IssueType: c.IssueType, Labels: c.Labels, Fields: c.Fields, Transitions: joined(c.Transitions), TransitionFields: c.TransitionFields,
-			FixVersion: c.FixVersion, LinkType: c.LinkType, Edits: c.Edits, IndexLag: c.IndexLag,
-			ApproveStatus: c.Approve, RejectStatus: c.Reject, StoryProjects: c.StoryProjects,
-			Changes: a.changes, Catalog: a.catalog, HTTP: a.o.HTTP, Log: a.o.Log,
-		})
+		o := jiraOptions(c, a.catalog, a.o.HTTP, a.o.Log)
+		o.Instance, o.Changes = a.instance, a.changes
+		j, err := jira.New(o)
 		if err != nil {
 			return fmt.Errorf("server: jira: %w", err)
 		}
 		out.jira = j
 	}
 	if c := s.PagerDuty; c != nil {
-		out.pager = pagerduty.New(pagerduty.Options{
-			RoutingKey: c.RoutingKey.Reveal(), Token: c.Token.Reveal(), EventsURL: c.EventsURL, APIURL: c.APIURL, People: people, HTTP: a.o.HTTP, Log: a.o.Log,
-		})
+		out.pager = pagerduty.New(pagerdutyOptions(c, people, a.o.HTTP, a.o.Log))
 		if c.Token.Reveal() != "" {
 			a.rolls.systems[pagerduty.System] = out.pager.Members
 		}
@@ -120,6 +113,28 @@ func (a *app) openOutside(s *configs.Server) error {
 		out.describe = steps.Describe(out.gitlab, stories, out.builds)
 	}
 	return nil
+}
+
+func gitlabOptions(c *configs.GitLab, catalog func() *playbooks.Catalog, client *http.Client, log *slog.Logger) gitlab.Options {
+	return gitlab.Options{
+		URL: c.URL, Token: c.Token.Reveal(), WebhookSecret: c.WebhookSecret.Reveal(), SigningSecrets: secrets(c.SigningSecret),
+		BuildReport: c.BuildReport, Record: c.Record, Catalog: catalog, HTTP: client, Log: log,
+	}
+}
+
+func jiraOptions(c *configs.Jira, catalog func() *playbooks.Catalog, client *http.Client, log *slog.Logger) jira.Options {
+	return jira.Options{
+		URL: c.URL, Email: c.Email, Token: c.Token.Reveal(), WebhookSecret: c.WebhookSecret.Reveal(),
+		Project: c.Project, IssueType: c.IssueType, Labels: c.Labels, Fields: c.Fields, Transitions: joined(c.Transitions), TransitionFields: c.TransitionFields,
+		FixVersion: c.FixVersion, LinkType: c.LinkType, Edits: c.Edits, IndexLag: c.IndexLag,
+		ApproveStatus: c.Approve, RejectStatus: c.Reject, StoryProjects: c.StoryProjects, Catalog: catalog, HTTP: client, Log: log,
+	}
+}
+
+func pagerdutyOptions(c *configs.PagerDuty, people func() []playbooks.Person, client *http.Client, log *slog.Logger) pagerduty.Options {
+	return pagerduty.Options{
+		RoutingKey: c.RoutingKey.Reveal(), Token: c.Token.Reveal(), EventsURL: c.EventsURL, APIURL: c.APIURL, People: people, HTTP: client, Log: log,
+	}
 }
 
 // secrets is a list of the secret, or an empty one where there is none.

@@ -14,6 +14,7 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
 	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/steps"
 )
 
 // CheckOptions say what Check looks at beside the catalog.
@@ -21,13 +22,6 @@ type CheckOptions struct {
 	// ServerURL is where GitLab reaches this server, without /gitlab/webhook. Empty: nobody knows,
 	// and webhooks are not looked for.
 	ServerURL string
-}
-
-// Finding is one thing that was looked at.
-type Finding struct {
-	OK   bool
-	What string
-	Fix  string // what to change, and where; empty if it is OK
 }
 
 // oldest is the first GitLab whose lists of pipelines have their names:
@@ -43,7 +37,7 @@ const (
 
 // Check looks whether everything is in place in GitLab for the catalog. It changes nothing there. Where
 // GitLab wants fewer calls it waits, as long as ctx lets it.
-func (g *GitLab) Check(ctx context.Context, o CheckOptions) []Finding {
+func (g *GitLab) Check(ctx context.Context, o CheckOptions) []steps.Finding {
 	c := &checking{g: g, ctx: ctx, options: o}
 	if !c.server() || !c.token() {
 		return c.found
@@ -98,15 +92,15 @@ type checking struct {
 	options CheckOptions
 	self    *gl.User
 	release release
-	found   []Finding
+	found   []steps.Finding
 }
 
 func (c *checking) good(format string, args ...any) {
-	c.found = append(c.found, Finding{OK: true, What: fmt.Sprintf(format, args...)})
+	c.found = append(c.found, steps.Finding{OK: true, What: fmt.Sprintf(format, args...)})
 }
 
 func (c *checking) bad(fix, format string, args ...any) {
-	c.found = append(c.found, Finding{What: fmt.Sprintf(format, args...), Fix: fix})
+	c.found = append(c.found, steps.Finding{What: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 // failed is bad, with what is to be done about an error that has nothing to do with the thing.

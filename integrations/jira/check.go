@@ -10,18 +10,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-)
 
-// Finding is one thing that was looked at.
-type Finding struct {
-	OK   bool
-	What string
-	Fix  string // what to change, and where; empty if it is OK
-}
+	"github.com/muster-release/muster/playbooks/steps"
+)
 
 // Check looks whether everything is in place in Jira. It changes nothing. It makes about ten calls, and one
 // more for each project of stories.
-func (j *Jira) Check(ctx context.Context) []Finding {
+func (j *Jira) Check(ctx context.Context) []steps.Finding {
 	c := &checking{j: j}
 	if !c.server(ctx) || !c.account(ctx) {
 		return c.found
@@ -42,15 +37,15 @@ func (j *Jira) Check(ctx context.Context) []Finding {
 type checking struct {
 	j     *Jira
 	kind  string // ID of the type of release issues
-	found []Finding
+	found []steps.Finding
 }
 
 func (c *checking) good(format string, args ...any) {
-	c.found = append(c.found, Finding{OK: true, What: fmt.Sprintf(format, args...)})
+	c.found = append(c.found, steps.Finding{OK: true, What: fmt.Sprintf(format, args...)})
 }
 
 func (c *checking) bad(fix, format string, args ...any) {
-	c.found = append(c.found, Finding{What: fmt.Sprintf(format, args...), Fix: fix})
+	c.found = append(c.found, steps.Finding{What: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 // failed is bad, with what is to be done about an error that has nothing to do with the thing.

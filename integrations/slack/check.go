@@ -20,6 +20,7 @@ import (
 	slackgo "github.com/slack-go/slack"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/playbooks/steps"
 )
 
 // CheckOptions say what Check looks at beside the tokens.
@@ -30,16 +31,9 @@ type CheckOptions struct {
 	HTTPURL string
 }
 
-// Finding is one thing that was looked at.
-type Finding struct {
-	OK   bool
-	What string
-	Fix  string // what to change, and where; empty if it is OK
-}
-
 // Check looks whether everything is in place in Slack. It posts nothing. It may take minutes,
 // as long as ctx lets it, where there are many people.
-func (w *Workspace) Check(ctx context.Context, o CheckOptions) []Finding {
+func (w *Workspace) Check(ctx context.Context, o CheckOptions) []steps.Finding {
 	c := &checking{w: w}
 	if c.tokens(ctx, o) {
 		for _, name := range o.Channels {
@@ -61,15 +55,15 @@ type checking struct {
 	w         *Workspace
 	installed bool // the bot token is good
 	listed    bool // the app's channels were read
-	found     []Finding
+	found     []steps.Finding
 }
 
 func (c *checking) good(format string, args ...any) {
-	c.found = append(c.found, Finding{OK: true, What: fmt.Sprintf(format, args...)})
+	c.found = append(c.found, steps.Finding{OK: true, What: fmt.Sprintf(format, args...)})
 }
 
 func (c *checking) bad(fix, format string, args ...any) {
-	c.found = append(c.found, Finding{What: fmt.Sprintf(format, args...), Fix: fix})
+	c.found = append(c.found, steps.Finding{What: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 // failed is bad, with what is to be done about an error that has nothing to do with the thing.

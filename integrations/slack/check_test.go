@@ -11,10 +11,11 @@ import (
 
 	"github.com/muster-release/muster/integrations/slack/slackfake"
 	"github.com/muster-release/muster/playbooks"
+	"github.com/muster-release/muster/playbooks/steps"
 )
 
 // wrong returns what is to be mended, one a line, and what is well.
-func wrong(found []Finding) (bad, good string) {
+func wrong(found []steps.Finding) (bad, good string) {
 	for _, f := range found {
 		if f.OK {
 			good += f.What + "\n"
