@@ -20,7 +20,16 @@ import (
 
 // gitlabOf is a GitLab whose API answers as f says.
 func gitlabOf(t *testing.T, f func(*http.Request) (*http.Response, error)) *GitLab {
-	return aloneAt(t, func(o *Options) { o.Token, o.HTTP = "glpat-secret", &http.Client{Transport: roundTrip(f)} })
+	return aloneAt(t, func(o *Options) {
+		o.Token = "glpat-secret"
+		o.HTTP = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			_, path, isAPI := strings.Cut(r.URL.EscapedPath(), "/sub/api/v4/")
+			if _, known := gl.MatchRoute(path); isAPI && !known {
+				t.Errorf("%s %s is no route of GitLab's API", r.Method, r.URL.Path)
+			}
+			return f(r)
+		})}
+	})
 }
 
 func replied(status int, body string, headers ...string) *http.Response {

