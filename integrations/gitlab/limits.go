@@ -16,11 +16,10 @@ const (
 	// dotComRate is how many calls of its API GitLab.com takes in a minute from one user:
 	// https://docs.gitlab.com/user/gitlab_com/rate_limits/
 	dotComRate = 2000
-	// ownRate is what others take in a minute where their limit is on and has the figure that it
-	// comes with, 7,200 an hour, with which GitLab counts by the hour:
-	// https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/. A minute may have more
-	// than a sixtieth of it, so this is not exceeded within ten busy minutes; whether the limit is on
-	// GitLab tells by refusing.
+	// ownRate is for all others. Their limit is off unless an administrator turns it on, and then has
+	// 7,200 calls an hour if nobody has chosen another figure
+	// (https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/): a quarter of an hour of
+	// nothing but calls stays below that, and for what is beyond GitLab says when to come back.
 	ownRate = 600
 	// patience is how long a call waits for its turn. What would have to wait longer is refused.
 	patience = 2 * time.Second
