@@ -178,6 +178,10 @@ func (r *resolver) needOf(f file, module string, n Need) {
 	}
 	if n.Folder != "" {
 		if folder := path.Join(folderOf(f.path), n.Folder); inside(folder) && !path.IsAbs(n.Folder) {
+			if passedOver(folder + "/.") { // it is no part of what is released
+				r.result.Outside++
+				return
+			}
 			if to, _ := r.places[f.project].at(clean(folder)); len(to) == 1 {
 				e.Needs = to[0]
 				r.add(e)
