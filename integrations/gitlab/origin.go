@@ -41,6 +41,11 @@ func (g *GitLab) Confirm(ctx context.Context, e events.Event) (now events.Event,
 
 // confirm returns an event without a kind where what e says is not so.
 func (g *GitLab) confirm(ctx context.Context, project string, e events.Event) (events.Event, error) {
+	for kind, field := range map[events.Kind]string{events.Push: "branch", events.Tag: "tag", events.Release: "tag"} {
+		if e.Kind == kind && e.Fields[field] == "" {
+			return events.Event{}, nil
+		}
+	}
 	switch e.Kind {
 	case events.Push:
 		head, err := g.branch(ctx, project, e.Fields["branch"])
