@@ -110,7 +110,7 @@ func (in *Intake) holdRuns(ctx context.Context, f *firing, keep func() error) er
 func (in *Intake) pause(ctx context.Context, f *firing, run Run) (held bool, err error) {
 	rule, e := f.Rule, &f.Event
 	key := cause(rule, e) + "/" + run.ID
-	answer := in.o.Execute(ctx, spoken(rule, e, key, fmt.Sprintf("pause %s because %s", run.ID, because(rule, e))))
+	answer := in.o.Execute(ctx, spoken(rule, e, key, fmt.Sprintf("pause %s because %s", run.ID, happened(e))))
 	var refusal *playbooks.Refusal
 	switch {
 	case ctx.Err() != nil:

@@ -42,7 +42,7 @@ func TestHolds(t *testing.T) {
 				for _, run := range []string{"1", "2", "3"} {
 					if why, _ := h.view(run); why != "" {
 						paused = append(paused, run)
-						if want := "rule alerts: alert HighErrors fires"; why != want {
+						if want := "alert HighErrors fires"; why != want {
 							t.Errorf("run %s is paused because %q, want %q", run, why, want)
 						}
 					}
@@ -136,7 +136,7 @@ func TestHoldsWhatIsResumed(t *testing.T) {
 		}
 		h.say("ann", "resume 1")
 		time.Sleep(2 * time.Minute)
-		if why, _ := h.view("1"); !strings.HasPrefix(why, "rule alerts") {
+		if why, _ := h.view("1"); !strings.HasPrefix(why, "alert HighErrors") {
 			t.Errorf("run 1 is paused because of %q", why)
 		}
 	})

@@ -162,7 +162,7 @@ func (in *Intake) act(ctx context.Context, d decision, e events.Event, r refs) e
 			log.Warn("a rule does nothing: there is no module to name", "modules", r.modules)
 			return end("a rule did nothing: the event is about no module that can be named")
 		}
-		answer := in.o.Execute(ctx, spoken(rule, &e, cause(rule, &e), fmt.Sprintf("%s %s because %s", rule.Do, what, because(rule, &e))))
+		answer := in.o.Execute(ctx, spoken(rule, &e, cause(rule, &e), fmt.Sprintf("%s %s because %s", rule.Do, what, reason(rule, &e))))
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -31,7 +31,7 @@ func TestTagReleases(t *testing.T) {
 		h.wantHeard("#staging") // the run's reporters do that
 		for _, l := range h.spoken() {
 			if l.By != "robot" || l.Via != "gitlab" || l.Rule != "tags" || l.Cause != "rule/tags/tag shop/api v1.4.0" ||
-				l.Text != "release api@v1.4.0 to staging because rule tags: tag v1.4.0 in shop/api by ann" {
+				l.Text != "release api@v1.4.0 to staging because tag v1.4.0 in shop/api by ann" {
 				t.Errorf("the line is %+v", l)
 			}
 		}
@@ -387,7 +387,7 @@ func TestEveryWriteInTurn(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				h.wantRuns("db@v2.0.0 to production", "api@v1.4.0 to staging")
 				h.wantHeard("#production", "By rule main: push of c2 to main")
-				if paused, _ := h.view("1"); !strings.HasPrefix(paused, "rule alerts: alert HighErrors fires") {
+				if paused, _ := h.view("1"); !strings.HasPrefix(paused, "alert HighErrors fires") {
 					t.Errorf("run 1 is paused because %q", paused)
 				}
 				if n := h.keys("intake/event/") + h.keys("intake/waiting/"); n != 0 {

@@ -119,6 +119,15 @@ func spoken(rule *playbooks.Rule, e *events.Event, cause, text string) bot.Line 
 	return bot.Line{By: rule.As, Via: e.Source, Rule: rule.Name, Cause: cause, Text: text}
 }
 
+// reason is why a rule asks for something. A run names the rule that started or paused it; one that a
+// person starts from a plan has nothing but the plan's reason to name it.
+func reason(rule *playbooks.Rule, e *events.Event) string {
+	if rule.Do == playbooks.RulePlan {
+		return because(rule, e)
+	}
+	return happened(e)
+}
+
 // because is why a rule says something.
 func because(rule *playbooks.Rule, e *events.Event) string {
 	return fmt.Sprintf("rule %s: %s", plain(rule.Name), happened(e))

@@ -74,7 +74,8 @@ type story struct {
 	t      testing.TB
 	gitlab *gitlabfake.Server
 	jira   *jirafake.Jira
-	world  *local.World // its chat alone
+	world  *local.World      // its chat alone
+	pager  http.RoundTripper // nil: nobody is called
 	store  *mem.Store
 	config *configs.Config
 	app    *app
@@ -91,7 +92,7 @@ const (
 )
 
 // site sends a call to the system whose address it has.
-type site struct{ gitlab, jira http.RoundTripper }
+type site struct{ gitlab, jira, pager http.RoundTripper }
 
 func (s site) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch r.URL.Hostname() {
@@ -99,6 +100,8 @@ func (s site) RoundTrip(r *http.Request) (*http.Response, error) {
 		return s.gitlab.RoundTrip(r)
 	case "127.0.0.2":
 		return s.jira.RoundTrip(r)
+	case "127.0.0.3":
+		return s.pager.RoundTrip(r)
 	}
 	return nil, fmt.Errorf("nobody is at %s", r.URL.Host)
 }
@@ -169,7 +172,7 @@ func (s *story) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	a, err := newApp(ctx, appOptions{
 		Catalog: s.config.Catalog, Store: s.store, Server: &s.config.Server, Log: s.log,
-		HTTP: &http.Client{Transport: site{s.gitlab.Client().Transport, s.jira.Client().Transport}},
+		HTTP: &http.Client{Transport: site{s.gitlab.Client().Transport, s.jira.Client().Transport, s.pager}},
 		Talk: &talk{system: localSystem, poster: s.world.Chat},
 	})
 	s.must(err)
