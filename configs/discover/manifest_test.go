@@ -175,10 +175,12 @@ require (
 		{"a key twice", "package.json", "{\"dependencies\": {\"a\": \"1\"},\n\"dependencies\": {\"b\": \"1\",\n\"b\": \"2\"}}", "3: needs npm:b (build) >=2.0.0-0\n"},
 		{"nothing", "package.json", `{"dependencies": null, "private": "yes", "name": ""}`, ""},
 		{"a template", "package.json", "{\n  \"name\": {{name}}\n}", "error: package.json:2: invalid character '{' looking for beginning of object key string"},
-		{"cut off", "package.json", "{\n\"dependencies\": {\n\"a\": \"1\"", "error: package.json:3: the file ends too early"},
+		{"cut off", "package.json", "{\n\"dependencies\": {\n\"a\": \"1\"", "error: package.json:3: unexpected end of JSON input"},
+		{"far down", "package.json", "{\n\"name\": \"a\",\n\"x\": [1,\n2],\n\"dependencies\": {\n\"a\": \"1\",\n\"b\": tru\n}}", "error: package.json:7: invalid character '\\n' in literal true (expecting 'e')"},
+		{"a comma", "package.json", "{\n\"name\": \"a\",\n\"dependencies\": {\n\"a\": \"1\",\n}}", "error: package.json:5: invalid character '}' looking for beginning of object key string"},
 		{"a number", "package.json", "{\n\n\"dependencies\": {\"a\": 1}}", "error: package.json:3: a JSON number stands where it makes no sense"},
 		{"a list", "package.json", "[]", "error: package.json:1: want keys with values in { }"},
-		{"two files", "package.json", "{}\n{}", "error: package.json:2: something stands behind the end"},
+		{"two files", "package.json", "{}\n{}", "error: package.json:2: invalid character '{' after top-level value"},
 		{"own words", ".muster.yaml", `module: cart
 path: services/cart
 provides:

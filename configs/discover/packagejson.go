@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -45,6 +44,9 @@ func (packageJSON) Read(name string, data []byte) (Found, error) {
 		tables   [4][]npmDependency
 		optional map[string]bool
 	}
+	if err := j.check(); err != nil {
+		return Found{}, err
+	}
 	err := j.object(func(key string, line int) error {
 		switch key {
 		case "name":
@@ -79,9 +81,6 @@ func (packageJSON) Read(name string, data []byte) (Found, error) {
 		}
 		return j.value(new(json.RawMessage))
 	})
-	if err == nil {
-		err = j.end()
-	}
 	if err != nil {
 		return Found{}, err
 	}
@@ -200,19 +199,23 @@ func (j *jsonLines) here() int {
 	return j.line + 1
 }
 
+// check makes sure that all of it is one JSON value: what a decoder that goes token by token says of
+// broken JSON has no reliable place.
+func (j *jsonLines) check() error {
+	err := json.Unmarshal(j.data, new(json.RawMessage))
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return err
+	}
+	before := j.data[:max(0, min(int(syntax.Offset), len(j.data))-1)] // of the byte that is wrong
+	return fmt.Errorf("%s:%d: %w", j.name, 1+bytes.Count(before, []byte("\n")), err)
+}
+
 func (j *jsonLines) wrong(err error) error {
-	line := j.here()
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) && syntax.Offset <= int64(len(j.data)) {
-		line = 1 + bytes.Count(j.data[:syntax.Offset], []byte("\n"))
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("the file ends too early")
-	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		err = fmt.Errorf("a JSON %s stands where it makes no sense", wrong.Value)
 	}
-	return fmt.Errorf("%s:%d: %w", j.name, line, err)
+	return fmt.Errorf("%s:%d: %w", j.name, j.here(), err)
 }
 
 func (j *jsonLines) value(into any) error {
@@ -250,14 +253,6 @@ func (j *jsonLines) object(member func(key string, line int) error) error {
 	}
 	if _, err := j.dec.Token(); err != nil {
 		return j.wrong(err)
-	}
-	return nil
-}
-
-// end makes sure that nothing comes behind.
-func (j *jsonLines) end() error {
-	if _, err := j.dec.Token(); !errors.Is(err, io.EOF) {
-		return j.wrong(errors.New("something stands behind the end"))
 	}
 	return nil
 }
