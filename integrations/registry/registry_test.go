@@ -385,4 +385,3 @@ func TestPublish(t *testing.T) {
 		y.noLayers()
 	})
 }
-
