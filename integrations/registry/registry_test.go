@@ -98,6 +98,9 @@ func TestByDigest(t *testing.T) {
 			if y.at("production") != one.digest || y.count(puts) != 1 {
 				t.Errorf("%s: production is %s", one.version, y.at("production"))
 			}
+			if isIndex := strings.Contains(y.kind("production"), "index"); isIndex != (one.digest == index) {
+				t.Errorf("%s: production is of type %s", one.version, y.kind("production"))
+			}
 			y.noLayers()
 		}
 		// A version that is a digest, for want of a better name.

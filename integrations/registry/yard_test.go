@@ -150,12 +150,13 @@ func (y *yard) admits(rec *httptest.ResponseRecorder, r *http.Request) bool {
 	return false
 }
 
-// push puts an image under a tag, and returns its digest.
+// push puts an image under a tag, and returns its digest. Its layers are not there, for nobody asks
+// for them.
 func (y *yard) push(tag string) string {
 	y.t.Helper()
 	img, err := random.Image(64, 2)
 	y.must(err)
-	y.must(remote.Write(y.ref(tag), img, remote.WithTransport(plain{y})))
+	y.must(remote.Put(y.ref(tag), img, remote.WithTransport(plain{y})))
 	return y.hash(img.Digest())
 }
 
@@ -176,6 +177,14 @@ func (y *yard) move(from, to string) {
 	tag, err := name.NewTag(image + ":" + to)
 	y.must(err)
 	y.must(remote.Tag(tag, found, remote.WithTransport(plain{y})))
+}
+
+// kind is the type of the manifest that a tag is at.
+func (y *yard) kind(tag string) string {
+	y.t.Helper()
+	found, err := remote.Head(y.ref(tag), remote.WithTransport(plain{y}))
+	y.must(err)
+	return string(found.MediaType)
 }
 
 // at is the digest that a tag is at, empty if there is no such tag.
