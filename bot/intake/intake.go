@@ -36,6 +36,10 @@ type Options struct {
 	Started func(ctx context.Context, cause string) (run string, err error)
 	// Runs lists the runs that are not over.
 	Runs func(ctx context.Context) ([]Run, error)
+	// Settled reports whether a version of a module is live in an environment, or a run that is
+	// under way brings it there: no rule asks for that once more. A release that names the commit in
+	// the forge is told of as a tag like any other. Nil: nothing is.
+	Settled func(ctx context.Context, environment, module, version string) (bool, error)
 	// Chat is where the channels of rules are.
 	Chat   chat.Poster
 	Builds *builds.Registry

@@ -157,7 +157,14 @@ func (in *Intake) act(ctx context.Context, d decision, e events.Event, r refs) e
 			log.Warn("an event is refused: what it names is no version", "version", cut(plain(r.odd), 60))
 			return end("a rule did nothing: the version is none")
 		}
-		what, ok := request(r.modules, rule.To)
+		left, err := in.unsettled(ctx, rule.To, r.modules)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 && len(r.modules) > 0 {
+			return end("a rule did nothing: all that it would release is there, or on its way")
+		}
+		what, ok := request(left, rule.To)
 		if !ok {
 			log.Warn("a rule does nothing: there is no module to name", "modules", r.modules)
 			return end("a rule did nothing: the event is about no module that can be named")
@@ -184,6 +191,27 @@ func (in *Intake) act(ctx context.Context, d decision, e events.Event, r refs) e
 		return err
 	}
 	return end("a rule was carried out")
+}
+
+// unsettled are the modules, with the versions that are meant, that are not where a rule wants them.
+func (in *Intake) unsettled(ctx context.Context, environment string, modules []playbooks.ModuleRef) ([]playbooks.ModuleRef, error) {
+	if in.o.Settled == nil {
+		return modules, nil
+	}
+	var left []playbooks.ModuleRef
+	for _, m := range modules {
+		settled := false
+		if m.Version != "" {
+			var err error
+			if settled, err = in.o.Settled(ctx, environment, m.Name, m.Version); err != nil {
+				return nil, err
+			}
+		}
+		if !settled {
+			left = append(left, m)
+		}
+	}
+	return left, nil
 }
 
 // introduced is an answer that nobody in the channel has asked for.

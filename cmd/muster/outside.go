@@ -285,7 +285,7 @@ func (a *app) openIntake(ctx context.Context) error {
 	out.comments = make(map[string]*commenting)
 	o := intake.Options{
 		Logs: a.logs, Policy: a.engine.Policy, Execute: a.bot.Execute, Started: a.engine.StartedBy, Runs: a.openRuns,
-		Chat: a.talk.poster, Builds: out.builds, Signal: a.engine.LookNow, Sources: sources, Channels: a.talk.channels, Log: a.o.Log,
+		Settled: a.settled, Chat: a.talk.poster, Builds: out.builds, Signal: a.engine.LookNow, Sources: sources, Channels: a.talk.channels, Log: a.o.Log,
 	}
 	if out.builds == nil {
 		o.Builds = builds.New(a.logs)
@@ -374,6 +374,32 @@ func (a *app) openRuns(ctx context.Context) ([]intake.Run, error) {
 		}
 	}
 	return all, nil
+}
+
+// settled reports whether a version of a module is live in an environment, or on its way there.
+func (a *app) settled(ctx context.Context, environment, module, version string) (bool, error) {
+	found := false
+	err := a.engine.Environment(ctx, environment, func(state *playbooks.EnvironmentState) {
+		for place, live := range state.Live {
+			found = found || place.Module == module && live.Version == version
+		}
+	})
+	for _, id := range a.engine.OpenRuns() {
+		if found || err != nil {
+			break
+		}
+		err = a.engine.View(ctx, id, func(v engine.View) error {
+			if v.Run.Environment == environment && !v.Run.RollingBack {
+				planned := v.Run.Book.Planned(module)
+				found = planned != nil && planned.Version == version
+			}
+			return nil
+		})
+		if errors.Is(err, engine.ErrNoRun) {
+			err = nil // it ended meanwhile
+		}
+	}
+	return found, err
 }
 
 // outsideDoors are where the outside systems deliver.

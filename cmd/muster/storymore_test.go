@@ -175,6 +175,34 @@ func TestTagIsReleasedByARule(t *testing.T) {
 	})
 }
 
+// TestOwnTagsAreNoNews lets Muster tag what it releases while a rule releases what is tagged.
+func TestOwnTagsAreNoNews(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStory(t)
+			s.config.Catalog.Rules = append(s.config.Catalog.Rules, playbooks.Rule{
+				Name: "production-on-tag", Source: "gitlab", Kind: string(events.Tag), Do: playbooks.RuleRelease, To: "production", As: "robot",
+			})
+			if lost {
+				s.gitlab.Disturb(func(gitlabfake.Delivery) gitlabfake.Disturbance { return gitlabfake.Disturbance{Drop: true} })
+			}
+			s.start()
+			defer s.stop()
+			if !s.release() {
+				for _, w := range s.wrong() {
+					t.Error(w)
+				}
+			}
+			time.Sleep(time.Hour)
+			history, err := s.app.engine.History(t.Context(), 10)
+			s.must(err)
+			if len(history) != 1 {
+				t.Errorf("webhooks lost: %v: there are %d runs", lost, len(history))
+			}
+		})
+	}
+}
+
 // TestReleaseIssueMovedByHand is an answer if the person may give it and saw the plan that
 // would run; else it is explained, and the issue goes back.
 func TestReleaseIssueMovedByHand(t *testing.T) {
