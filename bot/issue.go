@@ -121,7 +121,8 @@ func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err 
 		return false, err
 	}
 	issue.Plan = d.plan.of(p.forward.Playbook)
-	for name, changes := range r.news(ctx, d, p) {
+	news := r.news(ctx, d, p)
+	for name, changes := range news {
 		for i := range issue.Modules {
 			if issue.Modules[i].Name == name {
 				issue.Modules[i].Changes = changes
@@ -139,7 +140,7 @@ func (r *Reporters) reportTracker(ctx context.Context, d *desk) (over bool, err 
 	})
 	if key != "" {
 		r.attempt(ctx, d, "comments", chat.Settled, func() error {
-			c, err := r.deliver(ctx, d, r.comments(p, key))
+			c, err := r.deliver(ctx, d, r.comments(p, news, key))
 			d.ledger.forget(c.Seq)
 			return err
 		})
@@ -244,7 +245,7 @@ func issueDigest(i steps.Issue) string {
 }
 
 // comments is the journal below the issue.
-func (r *Reporters) comments(p *picture, issue string) journal {
+func (r *Reporters) comments(p *picture, news map[string]*playbooks.Changes, issue string) journal {
 	marker := func(item uint64) string { return fmt.Sprintf("%s/%d", p.run, item) }
 	return journal{
 		key: cursorPrefix + p.run + "/tracker/",
@@ -263,12 +264,12 @@ func (r *Reporters) comments(p *picture, issue string) journal {
 				Marker: marker(item), Text: chat.Plain(strings.Join(texts, "\n\n")), Code: chat.Plain(strings.Join(code, "\n\n")),
 			})
 		},
-		entry: func(ctx context.Context, n notable) (entry, error) { return r.comment(ctx, p, n) },
+		entry: func(ctx context.Context, n notable) (entry, error) { return r.comment(ctx, p, news, n) },
 	}
 }
 
 // comment tells an event so that it can be evidence: who, when, how, and of what.
-func (r *Reporters) comment(ctx context.Context, p *picture, n notable) (entry, error) {
+func (r *Reporters) comment(ctx context.Context, p *picture, news map[string]*playbooks.Changes, n notable) (entry, error) {
 	out, err := r.thread(ctx, p, n)
 	if err != nil || out.text == "" {
 		return out, err
@@ -291,16 +292,19 @@ func (r *Reporters) comment(ctx context.Context, p *picture, n notable) (entry, 
 		out.text = fmt.Sprintf("%s approved: %s.\nPlan: %s\nWhen: %s\nCounts until: %s",
 			p.policy.Name(e.By), p.asked(e.Step), e.Digest, when, e.Until.UTC().Format("2006-01-02 15:04:05 UTC"))
 	case playbooks.EventCompleted:
-		return r.finalComment(ctx, p, out, e)
+		return r.finalComment(ctx, p, news, out, e)
 	default:
 		out.text = fmt.Sprintf("%s.\nWhen: %s", strings.TrimRight(out.text, "."), when)
 	}
 	return out, nil
 }
 
+// finalGates is how many gates the report at the end lists.
+const finalGates = 60
+
 // finalComment is the report at the end. It has the head of the run's log, so
 // that a log that was cut short afterwards is noticed.
-func (r *Reporters) finalComment(ctx context.Context, p *picture, out entry, e *playbooks.Event) (entry, error) {
+func (r *Reporters) finalComment(ctx context.Context, p *picture, news map[string]*playbooks.Changes, out entry, e *playbooks.Event) (entry, error) {
 	head, err := r.o.Logs.Head(ctx, "run/"+p.run)
 	if err != nil {
 		return out, err
@@ -317,6 +321,18 @@ func (r *Reporters) finalComment(ctx context.Context, p *picture, out entry, e *
 	for i := range p.forward.Modules {
 		m := &p.forward.Modules[i]
 		lines = append(lines, "- "+m.Name+" "+m.Move())
+	}
+	if len(p.gates) > 0 {
+		lines = append(lines, "Gates:")
+		for _, words := range p.gates[:min(len(p.gates), finalGates)] {
+			lines = append(lines, "- "+words)
+		}
+		if more := len(p.gates) - finalGates; more > 0 {
+			lines = append(lines, fmt.Sprintf("- … and %d more, in the log", more))
+		}
+	}
+	if e.Outcome == playbooks.Succeeded {
+		lines = append(lines, newsLines(playbooks.NewReleaseNotes(withNews(p.forward.Playbook, news)))...)
 	}
 	lines = append(lines, fmt.Sprintf("Log: %d events, head %s", head.Len, head.Hash))
 	out.text = strings.Join(lines, "\n")

@@ -89,6 +89,39 @@ func notesCard(title string, pb *playbooks.Playbook) chat.Card {
 	return card
 }
 
+// newsLines are release notes as plain text, a change a line. Modules of which nothing is known
+// are left out.
+func newsLines(notes playbooks.ReleaseNotes) []string {
+	var lines []string
+	for i := range notes.Modules {
+		m := &notes.Modules[i]
+		if len(m.Groups) == 0 {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("New in %s %s:", m.Module, m.Version))
+		for _, g := range m.Groups {
+			for _, note := range g.Notes {
+				var refs []string
+				for _, r := range note.Refs {
+					refs = append(refs, r.Name)
+				}
+				lines = append(lines, fmt.Sprintf("- %s: %s (%s)", noteWords[g.Kind], onOneLine(note.Text), strings.Join(refs, ", ")))
+			}
+		}
+	}
+	if len(lines) > finalNews {
+		lines = append(lines[:finalNews], fmt.Sprintf("… and %d more lines, in the releases of the forge", len(lines)-finalNews))
+	}
+	return lines
+}
+
+// finalNews is how many lines of notes the report at the end has.
+const finalNews = 150
+
+var noteWords = map[playbooks.ChangeKind]string{
+	playbooks.Breaking: "breaking", playbooks.Feature: "feature", playbooks.Fix: "fix", playbooks.OtherChange: "change",
+}
+
 // noteSymbol marks what breaks something; all else is just told.
 func noteSymbol(kind playbooks.ChangeKind) chat.Symbol {
 	if kind == playbooks.Breaking {

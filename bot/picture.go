@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/muster-release/muster/playbooks"
@@ -29,6 +30,7 @@ type picture struct {
 	wanted      map[string]wanted    // by approval step that is open
 	since       map[string]time.Time // by module: since when it has the version that it has
 	halted      string               // why nobody is asked though an approval is open
+	gates       []string             // of a run that is over: what each gate said, with what that rests on
 	moving      bool                 // steps with an effect run
 	atRest      bool
 }
@@ -62,6 +64,9 @@ func (r *Reporters) picture(v engine.View) *picture {
 		policy: v.Policy, forward: run.Forward().Book, books: []*playbooks.Book{run.Book}, wanted: make(map[string]wanted), since: make(map[string]time.Time),
 		moving: run.Effects() > 0, atRest: run.Quiet() && v.Trouble == nil,
 	}
+	if run.Over() {
+		p.gates = gateWords(run.Forward())
+	}
 	for _, chapter := range run.Earlier {
 		p.books = append(p.books, chapter.Book)
 	}
@@ -84,6 +89,30 @@ func (r *Reporters) picture(v engine.View) *picture {
 		p.halted = "The release goes back as soon as nothing runs any more"
 	}
 	return p
+}
+
+// gateWords are what the gates of a release said.
+func gateWords(c playbooks.Chapter) []string {
+	var all []string
+	for i := range c.Book.Steps {
+		s, p := &c.Book.Steps[i], &c.Steps[i]
+		if s.Kind != playbooks.StepGate || p.Attempt == 0 && p.State != playbooks.SkippedStep {
+			continue
+		}
+		words := fmt.Sprintf("%s: %s", stepWords(s), p.State)
+		if message := onOneLine(p.Message); message != "" {
+			words += ", " + strings.TrimRight(message, ".")
+		}
+		for _, e := range p.Evidence {
+			what := onOneLine(strings.TrimSpace(e.Name + " " + e.Text))
+			if e.Link != "" {
+				what += " " + e.Link
+			}
+			words += "; " + shortened(what, 200)
+		}
+		all = append(all, words)
+	}
+	return all
 }
 
 // step finds a step of any playbook that the run has followed.

@@ -14,6 +14,7 @@ import (
 	"github.com/muster-release/muster/integrations/gitlab"
 	"github.com/muster-release/muster/integrations/jira"
 	"github.com/muster-release/muster/integrations/pagerduty"
+	"github.com/muster-release/muster/integrations/registry"
 	"github.com/muster-release/muster/integrations/slack"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/steps"
@@ -100,6 +101,10 @@ func onlineSystems(config *configs.Config) ([]onlineSystem, error) {
 	if c := server.PagerDuty; c != nil {
 		p := pagerduty.New(pagerdutyOptions(c, people, nil, quiet))
 		all = append(all, onlineSystem{"PagerDuty", func(ctx context.Context) []steps.Finding { return p.Check(ctx, schedules(config.Catalog)) }})
+	}
+	if len(server.Registries) > 0 {
+		r := registry.New(registryOptions(server.Registries, catalog, nil, quiet))
+		all = append(all, onlineSystem{"The image registry", r.Check})
 	}
 	return all, nil
 }

@@ -92,14 +92,7 @@ func (a *app) openOutside(s *configs.Server) error {
 		out.alerts = d
 	}
 	if len(s.Registries) > 0 {
-		var logins []registry.Login
-		for _, r := range s.Registries {
-			logins = append(logins, registry.Login{Host: r.Host, User: r.User, Password: r.Password.Reveal()})
-		}
-		o := registry.Options{Registries: logins, Catalog: a.catalog, Log: a.o.Log}
-		if a.o.HTTP != nil {
-			o.Transport = a.o.HTTP.Transport
-		}
+		o := registryOptions(s.Registries, a.catalog, a.o.HTTP, a.o.Log)
 		if out.builds != nil {
 			o.VersionOf = out.builds.VersionOfImage
 		}
@@ -135,6 +128,17 @@ func pagerdutyOptions(c *configs.PagerDuty, people func() []playbooks.Person, cl
 	return pagerduty.Options{
 		RoutingKey: c.RoutingKey.Reveal(), Token: c.Token.Reveal(), EventsURL: c.EventsURL, APIURL: c.APIURL, People: people, HTTP: client, Log: log,
 	}
+}
+
+func registryOptions(c []configs.Registry, catalog func() *playbooks.Catalog, client *http.Client, log *slog.Logger) registry.Options {
+	o := registry.Options{Catalog: catalog, Log: log}
+	for _, r := range c {
+		o.Registries = append(o.Registries, registry.Login{Host: r.Host, User: r.User, Password: r.Password.Reveal()})
+	}
+	if client != nil {
+		o.Transport = client.Transport
+	}
+	return o
 }
 
 // secrets is a list of the secret, or an empty one where there is none.

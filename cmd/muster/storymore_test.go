@@ -74,6 +74,7 @@ func TestStoryWithJiraAway(t *testing.T) {
 			return
 		}
 		s.jira.SetDown(true)
+		s.blind = true
 		if a := s.say("ann", "release cart@v1.4.0 web@v2.1.0 to production"); a.Err != nil {
 			t.Fatal(a.Err)
 		}

@@ -83,6 +83,7 @@ type story struct {
 	cancel context.CancelFunc
 	log    *slog.Logger
 	down   sync.Mutex // held while there is no process
+	blind  bool       // Jira is away while it happens
 	typed  int        // how many lines were typed
 }
 
@@ -354,6 +355,14 @@ func (s *story) wrong() []string {
 		expect(i.Status == "Released", "the release issue is %s", i.Status)
 		expect(slices.Equal(i.FixVersions, []string{"Release 1"}), "its fix versions are %v", i.FixVersions)
 		expect(strings.Contains(i.Description, "v1.4.0") && strings.Contains(i.Description, "SHOP-1"), "its description is %q", i.Description)
+		text := commentsOf(i)
+		report := []string{"Gates:", "gate pipeline of cart: done", "New in cart v1.4.0:"}
+		if !s.blind { // what is in a comment is not told again when more is known
+			report = append(report, "gate stories of web: done", "feature: Carts survive a restart (SHOP-1, !1)")
+		}
+		for _, part := range report {
+			expect(strings.Contains(text, part), "no comment says %q", part)
+		}
 		marks := make(map[string]int)
 		for _, c := range i.Comments {
 			for line := range strings.Lines(c.Text) {

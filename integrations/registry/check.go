@@ -10,19 +10,14 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-)
 
-// Finding is one thing that was looked at.
-type Finding struct {
-	OK   bool
-	What string
-	Fix  string // what to change, and where; empty if it is OK
-}
+	"github.com/muster-release/muster/playbooks/steps"
+)
 
 // Check looks whether the registries take the logins, and whether the images of the modules that a
 // registry delivers can be read. It changes nothing, so that it cannot tell whether tags may be moved.
-func (r *Registry) Check(ctx context.Context) []Finding {
-	var found []Finding
+func (r *Registry) Check(ctx context.Context) []steps.Finding {
+	var found []steps.Finding
 	for _, host := range slices.Sorted(maps.Keys(r.logins)) {
 		found = append(found, r.checkLogin(ctx, host))
 	}
@@ -46,10 +41,10 @@ func (r *Registry) images() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-func (r *Registry) checkLogin(ctx context.Context, host string) Finding {
+func (r *Registry) checkLogin(ctx context.Context, host string) steps.Finding {
 	reg, err := name.NewRegistry(host, name.StrictValidation)
 	if err != nil {
-		return Finding{What: fmt.Sprintf("%q is no host of a registry", host), Fix: "give the host alone under server: registries, such as registry.example"}
+		return steps.Finding{What: fmt.Sprintf("%q is no host of a registry", host), Fix: "give the host alone under server: registries, such as registry.example"}
 	}
 	err = r.call(ctx, reg, fmt.Sprintf("log in at %q", host), func(ctx context.Context) error {
 		auth, err := r.logins.Resolve(reg)
@@ -74,28 +69,28 @@ func (r *Registry) checkLogin(ctx context.Context, host string) Finding {
 	})
 	switch {
 	case err == nil && r.logins[host].User == "":
-		return Finding{OK: true, What: fmt.Sprintf("%s answers without a login", host)}
+		return steps.Finding{OK: true, What: fmt.Sprintf("%s answers without a login", host)}
 	case err == nil:
-		return Finding{OK: true, What: fmt.Sprintf("%s takes the login", host)}
+		return steps.Finding{OK: true, What: fmt.Sprintf("%s takes the login", host)}
 	case isPermanent(err):
-		return Finding{What: err.Error(), Fix: "put the right user and password under server: registries"}
+		return steps.Finding{What: err.Error(), Fix: "put the right user and password under server: registries"}
 	}
-	return Finding{What: err.Error(), Fix: "see that the registry can be reached from here, and try again"}
+	return steps.Finding{What: err.Error(), Fix: "see that the registry can be reached from here, and try again"}
 }
 
-func (r *Registry) checkImage(ctx context.Context, image string) Finding {
+func (r *Registry) checkImage(ctx context.Context, image string) steps.Finding {
 	repo, err := repository(image)
 	if err != nil {
-		return Finding{What: err.Error(), Fix: "give the module's delivery the parameter image"}
+		return steps.Finding{What: err.Error(), Fix: "give the module's delivery the parameter image"}
 	}
 	tags, err := r.tags(ctx, repo)
 	switch {
 	case err == nil:
-		return Finding{OK: true, What: fmt.Sprintf("%s has %d tags; whether they may be moved cannot be tried without moving one", repo, len(tags))}
+		return steps.Finding{OK: true, What: fmt.Sprintf("%s has %d tags; whether they may be moved cannot be tried without moving one", repo, len(tags))}
 	case isGone(err):
-		return Finding{What: fmt.Sprintf("there is no image %s", repo), Fix: "see that the name is right, and that something was pushed there"}
+		return steps.Finding{What: fmt.Sprintf("there is no image %s", repo), Fix: "see that the name is right, and that something was pushed there"}
 	case isPermanent(err):
-		return Finding{What: err.Error(), Fix: "give the account the right to pull and push there"}
+		return steps.Finding{What: err.Error(), Fix: "give the account the right to pull and push there"}
 	}
-	return Finding{What: err.Error(), Fix: "see that the registry can be reached from here, and try again"}
+	return steps.Finding{What: err.Error(), Fix: "see that the registry can be reached from here, and try again"}
 }
