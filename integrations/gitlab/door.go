@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/events"
 )
@@ -37,6 +39,9 @@ const (
 	// oldComment is the age at which a comment is no command any more. The bot knows the commands that
 	// it has carried out for a day, so one that is delivered again is carried out once.
 	oldComment = 12 * time.Hour
+	// madeWithin is how long after a comment was made GitLab may still be busy with it: what is changed
+	// later was edited.
+	madeWithin = 2 * time.Second
 	// maxID is how long the name of a delivery may be; a longer one is hashed.
 	maxID = 200
 )
@@ -285,6 +290,11 @@ func (d *door) converse(ctx context.Context, c *comment, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if edited(n) {
+		d.g.counts.ignored.Add(1)
+		d.g.log.Warn("gitlab: a command was edited since it was written, so it is nobody's", "place", c.place, "note", c.id, "from", n.Author.Username)
+		return nil
+	}
 	old := n.CreatedAt == nil || now.Sub(*n.CreatedAt) > oldComment
 	if n.System || n.Author.ID == me.ID || n.Author.Username == "" || old {
 		d.g.counts.ignored.Add(1)
@@ -311,4 +321,10 @@ func (d *door) converse(ctx context.Context, c *comment, now time.Time) error {
 		d.g.counts.commands.Add(1)
 	}
 	return nil
+}
+
+// edited reports whether a comment is not as its author wrote it, as far as GitLab tells: maintainers may edit
+// what others wrote (https://docs.gitlab.com/user/discussions/#edit-a-comment).
+func edited(n *gl.Note) bool {
+	return n.CreatedAt != nil && n.UpdatedAt != nil && n.UpdatedAt.Sub(*n.CreatedAt) > madeWithin
 }
