@@ -1,6 +1,8 @@
 package gitlab
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"slices"
@@ -20,12 +22,24 @@ func (g *GitLab) event(kind events.Kind, project, of string, at time.Time, field
 	return events.Event{Source: System, Kind: kind, Subject: project + " " + of, At: at.UTC(), Fields: fields, Link: g.home(project)}
 }
 
+// mostFact is how long the name of a fact may be, with what is put behind it.
+const mostFact = 360
+
+// named is the name of a fact: where names and labels of people make it long, its beginning and a digest.
+func named(fact string) string {
+	if len(fact) <= mostFact {
+		return fact
+	}
+	sum := sha256.Sum256([]byte(fact))
+	return clipBytes(fact, 200) + " " + hex.EncodeToString(sum[:16])
+}
+
 // pushed is a branch that is at a commit.
 func (g *GitLab) pushed(project, branch, commit, message string, at time.Time) events.Event {
 	e := g.event(events.Push, project, "branch "+branch, at, map[string]string{
 		"ref": branch, "branch": branch, "commit": commit, "message": firstLine(message),
 	})
-	e.Fact = fmt.Sprintf("push %s %s %s", project, branch, commit)
+	e.Fact = named(fmt.Sprintf("push %s %s %s", project, branch, commit))
 	e.Link = g.page(project, "commit/"+commit)
 	return e
 }
@@ -35,7 +49,7 @@ func (g *GitLab) tagged(project, tag, commit string, deleted bool, at time.Time)
 	e := g.event(events.Tag, project, "tag "+tag, at, map[string]string{"ref": tag, "tag": tag, "commit": commit})
 	e.Link = g.page(project, "tags/"+pathEscape(tag))
 	if commit != "" {
-		e.Fact = fmt.Sprintf("tag %s %s %s", project, tag, commit)
+		e.Fact = named(fmt.Sprintf("tag %s %s %s", project, tag, commit))
 	}
 	if deleted {
 		e.Fields["deleted"] = "true"
@@ -64,7 +78,7 @@ func (g *GitLab) merging(project string, m merge, at time.Time) events.Event {
 		"ref": m.source, "number": number, "action": m.action, "source": m.source, "target": m.target, "commit": m.commit,
 		"state": m.state, "labels": strings.Join(labels, ","),
 	})
-	e.Fact = fmt.Sprintf("merge-request %s %s %s %s %s", project, number, m.state, m.commit, e.Fields["labels"])
+	e.Fact = named(fmt.Sprintf("merge-request %s %s %s %s %s", project, number, m.state, m.commit, e.Fields["labels"]))
 	e.Link = g.page(project, "merge_requests/"+number)
 	return e
 }
@@ -112,7 +126,7 @@ func (g *GitLab) deployed(project string, id int64, environment, ref, commit, st
 // released is a release of GitLab's: what it shows of a tag.
 func (g *GitLab) released(project, tag, commit, action string, at time.Time) events.Event {
 	e := g.event(events.Release, project, "release "+tag, at, map[string]string{"ref": tag, "tag": tag, "commit": commit, "action": action})
-	e.Fact = fmt.Sprintf("release %s %s %s", project, tag, action)
+	e.Fact = named(fmt.Sprintf("release %s %s %s", project, tag, action))
 	e.Link = g.page(project, "releases/"+url.PathEscape(tag))
 	return e
 }
