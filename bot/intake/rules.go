@@ -82,6 +82,10 @@ func (in *Intake) rules(ctx context.Context, e events.Event, modules []string) e
 		log.Error("a rule says what is not known here")
 		return nil
 	}
+	if !decided && time.Since(e.At) > keepDone {
+		log.Warn("nothing follows from an event that is so old: nobody knows any more what it led to", "at", e.At)
+		return nil
+	}
 	if !decided {
 		d = decision{At: time.Now(), Name: rule.Name, Rule: rule}
 		if err := in.keep(ctx, store.Set{Key: key, Value: encode(d)}); err != nil {

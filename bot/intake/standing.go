@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/muster-release/muster/bot/events"
 	"github.com/muster-release/muster/store"
 )
 
@@ -78,14 +79,40 @@ func (in *Intake) decideOne(ctx context.Context, w waiting) error {
 		return err
 	}
 	if r.absent == "" {
-		return in.act(ctx, d, w.Event, r)
+		is, err := in.stillTrue(ctx, w.Event)
+		if err != nil {
+			return err
+		}
+		if is {
+			return in.act(ctx, d, w.Event, r)
+		}
+		in.o.Log.Info("a rule does nothing: what it waited because of is not true any more", "rule", d.Name, "fact", w.Event.Fact)
+		return in.giveUp(ctx, d, w)
 	}
 	if time.Since(w.Since) < waitForBuild {
 		return nil
 	}
 	in.o.Log.Warn("a rule gives up: there is no build that passed", "rule", d.Name, "build", r.absent, "waited", waitForBuild, "fact", w.Event.Fact)
+	return in.giveUp(ctx, d, w)
+}
+
+// stillTrue reports whether an event that has waited is true still: a tag may have been taken back
+// meanwhile, or moved, which is another fact.
+func (in *Intake) stillTrue(ctx context.Context, e events.Event) (bool, error) {
+	now, found, err := in.confirm(ctx, e)
+	switch {
+	case isPermanent(err):
+		return false, nil
+	case err != nil || !found:
+		return false, err
+	}
+	return e.Kind != events.Tag || now.Fact == e.Fact, nil
+}
+
+// giveUp ends a decision that nothing follows from. The lock of the fact is held.
+func (in *Intake) giveUp(ctx context.Context, d decision, w waiting) error {
 	done := decision{At: d.At, Name: d.Name, Done: time.Now()}
-	return in.keep(ctx, store.Set{Key: key, Value: encode(done)}, store.Set{Key: waitingPrefix + factKey(&w.Event)})
+	return in.keep(ctx, store.Set{Key: factPrefix + factKey(&w.Event), Value: encode(done)}, store.Set{Key: waitingPrefix + factKey(&w.Event)})
 }
 
 // safely turns a panic into an error: what is written down comes again, so a mistake of ours

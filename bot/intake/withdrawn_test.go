@@ -1,0 +1,76 @@
+package intake_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/playbooks"
+)
+
+// What is taken back while a rule waits for its build is not released when the build is there.
+func TestWithdrawnWhileItWaits(t *testing.T) {
+	moved := tag("shop/api", "v1.4.0")
+	moved.Fact += " on another commit"
+	for name, confirm := range map[string]func(events.Event) (events.Event, bool, error){
+		"deleted": func(e events.Event) (events.Event, bool, error) { return e, e.Kind != events.Tag, nil },
+		"moved": func(e events.Event) (events.Event, bool, error) {
+			if e.Kind == events.Tag {
+				return moved, true, nil
+			}
+			return e, true, nil
+		},
+		"out of sight": func(e events.Event) (events.Event, bool, error) {
+			if e.Kind == events.Tag {
+				return e, false, denied{}
+			}
+			return e, true, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleRelease, "strict")), func(t *testing.T, h *house) {
+				h.forge.built["1"] = []playbooks.BuildState{{Module: "api", Version: "v1.4.0", State: playbooks.BuildPassed, Commit: "c1", At: time.Now()}}
+				h.take(tag("shop/api", "v1.4.0"))
+				time.Sleep(time.Minute)
+				h.forge.set(func() { h.forge.confirm = confirm })
+				h.take(pipeline("shop/api", "c1", "1"))
+				time.Sleep(10 * time.Minute)
+				h.wantRuns()
+				if n := h.keys("intake/waiting/"); n != 0 {
+					t.Errorf("%d tags wait still", n)
+				}
+			})
+		})
+	}
+	// While the forge does not answer it is not known, and then it is.
+	inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleRelease, "strict")), func(t *testing.T, h *house) {
+		h.take(tag("shop/api", "v1.4.0"))
+		time.Sleep(time.Minute)
+		registered(h, "api", "v1.4.0", "c1")
+		h.forge.set(func() { h.forge.err = errDown })
+		time.Sleep(10 * time.Minute)
+		h.wantRuns()
+		h.forge.set(func() { h.forge.err = nil })
+		time.Sleep(2 * time.Minute)
+		h.wantRuns("api@v1.4.0 to strict")
+	})
+}
+
+// What was captured long ago and is delivered again starts nothing, though it is forgotten what it led to.
+func TestLongAgo(t *testing.T) {
+	inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleRelease, "staging")), func(t *testing.T, h *house) {
+		e := tag("shop/api", "v1.4.0")
+		e.At = time.Now()
+		h.take(e)
+		time.Sleep(time.Minute)
+		h.wantRuns("api@v1.4.0 to staging")
+		time.Sleep(40 * 24 * time.Hour)
+		if err := h.world.Cluster.Seed(playbooks.Place{Environment: "staging", Module: "api"}, "v1.5.0", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		e.ID = "again"
+		h.take(e)
+		time.Sleep(time.Minute)
+		h.wantRuns("api@v1.4.0 to staging")
+	})
+}
