@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-release/muster/bot"
+	"github.com/muster-release/muster/bot/builds"
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/intake"
 	"github.com/muster-release/muster/bot/trains"
@@ -108,7 +109,7 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	}
 	a.outside.equip(&ports)
 	if a.outside.builds != nil {
-		a.builds = a.outside.builds
+		a.builds = builds.NewKnown(a.outside.builds, a.outside.gitlab, o.Log)
 	}
 	a.ports = ports
 	ports.Notify = bot.NewNotifier(a.talk.poster, a.logs, a.channels)

@@ -301,3 +301,31 @@ func TestPlanOnAMergeRequest(t *testing.T) {
 		}
 	})
 }
+
+// TestVersionFromBeforeIsFound releases a version that was built and tagged before Muster was
+// there: nobody has told of its pipeline.
+func TestVersionFromBeforeIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStory(t)
+		for i := range s.config.Catalog.Modules {
+			s.config.Catalog.Modules[i].Needs = nil
+			s.config.Catalog.Modules[i].Deploy = map[string]playbooks.Delivery{"": {Deployer: "gitlab"}}
+		}
+		s.gitlab.Disturb(func(gitlabfake.Delivery) gitlabfake.Disturbance { return gitlabfake.Disturbance{Drop: true} })
+		s.gitlab.Push("shop/cart", gitlabfake.Commit{Message: "long ago", User: "ann", Files: map[string]string{"cart.go": "package cart"}})
+		time.Sleep(5 * time.Minute)
+		s.gitlab.PushTag("shop/cart", "ann", "v1.0.0", "main", "")
+		time.Sleep(48 * time.Hour)
+		s.start()
+		defer s.stop()
+		if a := s.say("ann", "versions cart"); a.Err != nil || len(a.Card.Sections) == 0 || !strings.Contains(a.Card.Sections[0].Items[0].Text, "v1.0.0") {
+			t.Errorf("versions says %+v, %v", a.Card, a.Err)
+		}
+		if a := s.say("ann", "release cart@v1.0.0 to production"); a.Err != nil {
+			t.Errorf("release: %v", a.Err)
+		}
+		if a := s.say("ann", "release cart@v1.0.1 to production"); a.Err == nil || !strings.Contains(a.Err.Error(), "only builds that are registered") {
+			t.Errorf("release of what was never built: %v", a.Err)
+		}
+	})
+}
