@@ -159,9 +159,13 @@ func (c *call) understand(ctx context.Context) (chat.Card, error) {
 	if c.policy.Person(c.line.By) == nil {
 		return chat.Card{}, c.stranger()
 	}
-	var err error
-	if c.phrase, err = parse(c.line.Text); err != nil {
-		return chat.Card{}, err
+	if c.line.Rule != "" {
+		c.phrase = split(c.line.Text)
+	} else {
+		var err error
+		if c.phrase, err = parse(c.line.Text); err != nil {
+			return chat.Card{}, err
+		}
 	}
 	c.args = args{c.phrase.words}
 	name := c.args.next()

@@ -9,7 +9,7 @@ import (
 	"github.com/muster-release/muster/bot/chat"
 )
 
-// MaxLine is how many bytes a line of the command language may have.
+// MaxLine is how many bytes a line of the command language may have that a person types.
 const MaxLine = 4 << 10
 
 // phrase is a line taken apart: words, and the reason that follows an unquoted
@@ -40,6 +40,11 @@ func parse(line string) (phrase, error) {
 	if len(line) > MaxLine {
 		return phrase{}, &unclear{text: fmt.Sprintf("That line is too long: %d bytes are the most. Nothing was done.", MaxLine)}
 	}
+	return split(line), nil
+}
+
+// split is parse for a line of a rule or a train, which is as long as the modules are many that it names.
+func split(line string) phrase {
 	p := phrase{line: clean(line)}
 	for at := 0; at < len(p.line); {
 		rest := p.line[at:]
@@ -58,7 +63,7 @@ func parse(line string) (phrase, error) {
 			p.words = append(p.words, w)
 		}
 	}
-	return p, nil
+	return p
 }
 
 // addresses reports whether w, at the beginning of a line, only says whom it is for:
