@@ -57,8 +57,9 @@ func (y *Yard) board(ctx context.Context, t *playbooks.Train, table *timetable) 
 		}
 		if err := y.advance(ctx, t, table, func(k *tick) {
 			k.Left = behind
-			// A train that is late departs as long after it was noticed as it would have.
-			if k.Missed && !k.Departs.After(time.Now().Add(t.Lead)) {
+			// A train that is late departs as long after it was noticed as it would have, and one that could not
+			// be prepared in time as long after it was: people are asked before it leaves.
+			if (k.Missed || !k.Departs.After(time.Now())) && !k.Departs.After(time.Now().Add(t.Lead)) {
 				k.Departs = time.Now().Add(t.Lead).Truncate(time.Second)
 			}
 		}); err != nil {
@@ -254,11 +255,10 @@ func (y *Yard) candidate(ctx context.Context, c *playbooks.Catalog, t *playbooks
 // remind tells, at the times that the configuration names, what is still missing, and lets the
 // train go when it departs: from then on it is a run like any other.
 func (y *Yard) remind(ctx context.Context, t *playbooks.Train, table *timetable) (due time.Time, err error) {
-	k := table.Tick
 	at := slices.Clone(t.Remind)
 	slices.SortFunc(at, func(a, b time.Duration) int { return int(b - a) }) // the longest before first
 	for {
-		k = table.Tick
+		k := table.Tick
 		now := time.Now()
 		if k.Said >= len(at) || !k.Departs.After(now) {
 			if k.Departs.After(now) {

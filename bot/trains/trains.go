@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -123,9 +125,22 @@ const again = 5 * time.Second
 
 // Run lets trains run until ctx ends. It returns nil then.
 func (y *Yard) Run(ctx context.Context) error {
+	var retired *playbooks.Catalog // that of which was seen which trains it has not
 	for {
 		wait := lookEvery
 		catalog := y.o.Policy().Catalog()
+		if catalog != retired {
+			err := y.retire(ctx, catalog)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				y.o.Log.Warn("it could not be noted which trains there are not any more; it is tried again", "error", err)
+				wait = again
+			default:
+				retired = catalog
+			}
+		}
 		for i := range catalog.Trains {
 			due, err := y.look(ctx, &catalog.Trains[i])
 			switch {
@@ -193,23 +208,9 @@ func (y *Yard) takeUp(ctx context.Context, t *playbooks.Train, table *timetable,
 // table reads what is remembered of a train. A new one, or one with another schedule, has missed
 // nothing.
 func (y *Yard) table(ctx context.Context, t *playbooks.Train) (*timetable, error) {
-	y.mu.Lock()
-	table := y.kept[t.Name]
-	y.mu.Unlock()
-	if table == nil {
-		table = new(timetable)
-		data, err := y.o.Logs.Get(ctx, timetablePrefix+url.PathEscape(t.Name))
-		if err != nil {
-			return nil, err
-		}
-		if data != nil {
-			if err := json.Unmarshal(data, table); err != nil {
-				return nil, fmt.Errorf("trains: %q: %w", t.Name, err)
-			}
-		}
-		y.mu.Lock()
-		y.kept[t.Name] = table
-		y.mu.Unlock()
+	table, err := y.known(ctx, t.Name)
+	if err != nil {
+		return nil, err
 	}
 	if table.Schedule == t.Schedule && table.Zone == t.Zone {
 		return table, nil
@@ -217,6 +218,68 @@ func (y *Yard) table(ctx context.Context, t *playbooks.Train) (*timetable, error
 	next := *table
 	next.Schedule, next.Zone, next.Seen = t.Schedule, t.Zone, time.Now()
 	return table, y.keep(ctx, t, table, next)
+}
+
+// known is the timetable that is kept of a train, an empty one if none is.
+func (y *Yard) known(ctx context.Context, train string) (*timetable, error) {
+	y.mu.Lock()
+	table := y.kept[train]
+	y.mu.Unlock()
+	if table != nil {
+		return table, nil
+	}
+	table = new(timetable)
+	data, err := y.o.Logs.Get(ctx, timetablePrefix+url.PathEscape(train))
+	if err != nil {
+		return nil, err
+	}
+	if data != nil {
+		if err := json.Unmarshal(data, table); err != nil {
+			return nil, fmt.Errorf("trains: %q: %w", train, err)
+		}
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if first := y.kept[train]; first != nil {
+		return first, nil
+	}
+	y.kept[train] = table
+	return table, nil
+}
+
+// retire lets the trains that a catalog has not begin anew should they come back: what they did not run
+// meanwhile nobody has missed.
+func (y *Yard) retire(ctx context.Context, c *playbooks.Catalog) error {
+	var names []string
+	for pair, err := range y.o.Logs.Keys(ctx, timetablePrefix) {
+		if err != nil {
+			return err
+		}
+		name, err := url.PathUnescape(strings.TrimPrefix(string(pair.Key), timetablePrefix))
+		if err == nil && !slices.ContainsFunc(c.Trains, func(t playbooks.Train) bool { return t.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		table, err := y.known(ctx, name)
+		if err != nil {
+			return err
+		}
+		if table.Schedule == "" && table.Zone == "" {
+			continue
+		}
+		next := *table
+		next.Schedule, next.Zone = "", ""
+		if k := table.Tick; k != nil && k.Stage != stageDone {
+			over := *k
+			over.Stage, over.Why = stageDone, "the train was taken out of the configuration"
+			next.Tick = &over
+		}
+		if err := y.keep(ctx, &playbooks.Train{Name: name}, table, next); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keep makes a timetable durable, and then the one in force.
@@ -254,7 +317,7 @@ func (y *Yard) Trains(ctx context.Context) ([]bot.Train, error) {
 		if err != nil {
 			return nil, err
 		}
-		table, err := y.table(ctx, t)
+		table, err := y.known(ctx, t.Name) // it is Run that writes
 		if err != nil {
 			return nil, err
 		}

@@ -34,9 +34,16 @@ type station struct {
 
 	strike func() mem.Fault // what becomes of the next write; nil: it is stored
 
-	mu    sync.Mutex
-	said  []string
-	sayNo error // what the chat answers
+	mu      sync.Mutex
+	said    []string
+	sayNo   error // what the chat answers
+	unknown error // what who is asked for what is live answers
+}
+
+func (s *station) liveErr(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unknown = err
 }
 
 // depot has a train on Tuesdays at two; in the bubble it is Saturday, 1 January 2000.
@@ -111,6 +118,12 @@ func (s *station) start() {
 	s.yard = trains.New(trains.Options{
 		Logs: logs, Policy: e.Policy, Execute: talker.Execute, StartedBy: e.StartedBy, Waits: bot.WaitsOf(e),
 		Live: func(ctx context.Context, environment, module string) (string, error) {
+			s.mu.Lock()
+			err := s.unknown
+			s.mu.Unlock()
+			if err != nil {
+				return "", err
+			}
 			l, err := s.world.Cluster.Live(ctx, playbooks.Place{Environment: environment, Module: module})
 			return l.Version, err
 		},
