@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/muster-release/muster/integrations/gitlab/gitlabfake"
 	"github.com/muster-release/muster/integrations/jira/jirafake"
+	"github.com/muster-release/muster/integrations/jira/jirafake/openapicheck"
 )
 
 // storyStep is how far apart the calls are that go wrong in TestStoryEveryCall; 1: each does.
@@ -17,15 +19,36 @@ var storyStep = flag.Int("story-step", 9, "in the story with accidents, every n-
 
 // TestStory is the whole of it: a story is moved to Ready for release, the plan stands in the
 // channel, people answer, pipelines run, and in the end Jira and GitLab show what is released.
+//
+// What is said to Jira, and what the fake answers, is held against Atlassian's description where
+// MUSTER_JIRA_OPENAPI names it.
 func TestStory(t *testing.T) {
+	var check *openapicheck.Checker
+	if path := os.Getenv("MUSTER_JIRA_OPENAPI"); path != "" {
+		var err error
+		if check, err = openapicheck.New(path); err != nil {
+			t.Fatal(err)
+		}
+	} else if os.Getenv("CI") == "true" {
+		t.Fatal("MUSTER_JIRA_OPENAPI names no file")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t)
+		if check != nil {
+			s.inspected = check.Wrap
+		}
 		s.start()
 		defer s.stop()
 		if !s.release() {
 			for _, w := range s.wrong() {
 				t.Error(w)
 			}
+		}
+		if check != nil {
+			for _, v := range check.Violations() {
+				t.Error(v)
+			}
+			t.Logf("%d kinds of call of Jira are as described", len(check.Checked()))
 		}
 		t.Logf("%d calls of GitLab, %d of Jira", len(s.gitlab.Calls()), len(s.jira.Calls()))
 		for _, part := range []string{"ready-story"} {

@@ -76,15 +76,17 @@ type story struct {
 	jira   *jirafake.Jira
 	world  *local.World      // its chat alone
 	pager  http.RoundTripper // nil: nobody is called
-	store  *mem.Store
-	config *configs.Config
-	app    *app
-	door   http.Handler
-	cancel context.CancelFunc
-	log    *slog.Logger
-	down   sync.Mutex // held while there is no process
-	blind  bool       // Jira is away while it happens
-	typed  int        // how many lines were typed
+	// inspected stands between Muster and Jira; nil: nothing does.
+	inspected func(http.RoundTripper) http.RoundTripper
+	store     *mem.Store
+	config    *configs.Config
+	app       *app
+	door      http.Handler
+	cancel    context.CancelFunc
+	log       *slog.Logger
+	down      sync.Mutex // held while there is no process
+	blind     bool       // Jira is away while it happens
+	typed     int        // how many lines were typed
 }
 
 const (
@@ -171,9 +173,13 @@ func (s *story) must(err error) {
 func (s *story) start() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	tracker := s.jira.Client().Transport
+	if s.inspected != nil {
+		tracker = s.inspected(tracker)
+	}
 	a, err := newApp(ctx, appOptions{
 		Catalog: s.config.Catalog, Store: s.store, Server: &s.config.Server, Log: s.log,
-		HTTP: &http.Client{Transport: site{s.gitlab.Client().Transport, s.jira.Client().Transport, s.pager}},
+		HTTP: &http.Client{Transport: site{s.gitlab.Client().Transport, tracker, s.pager}},
 		Talk: &talk{system: localSystem, poster: s.world.Chat},
 	})
 	s.must(err)
