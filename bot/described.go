@@ -60,12 +60,14 @@ func (r *Reporters) news(ctx context.Context, d *desk, p *picture) map[string]*p
 	call, cancel := calling(ctx)
 	defer cancel()
 	r.o.Describe(call, p.policy.Catalog(), lacking)
+	known := 0
 	for i := range lacking.Modules {
 		if m := &lacking.Modules[i]; m.Changes != nil && m.Changes.Unknown == "" {
 			found.changes[m.Name] = m.Changes
+			known++
 		}
 	}
-	if len(found.changes) < len(lacking.Modules) {
+	if known < len(lacking.Modules) {
 		d.stillLacking(p, describeEvery(p))
 	}
 	return found.changes
