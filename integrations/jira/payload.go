@@ -28,6 +28,9 @@ const (
 	mostIdent = 200
 	// mostLine is how long a line of the command language may be, in characters.
 	mostLine = 12_000
+	// oldComment is the age at which a comment is no command any more. The bot knows the commands that it has carried
+	// out for a day, and Jira Cloud repeats a delivery for half an hour.
+	oldComment = 12 * time.Hour
 )
 
 // loose is a short text that some Jiras send as a number.
@@ -137,10 +140,10 @@ func (j *Jira) decode(body []byte, id string, now time.Time) (delivery, error) {
 	case p.Event == "jira:issue_updated":
 		d.events = j.changed(&p, id, at)
 		if p.Type == "issue_commented" {
-			d.command = j.command(&p, at)
+			d.command = j.command(&p, at, now)
 		}
 	case p.Event == "comment_created":
-		d.command = j.command(&p, at)
+		d.command = j.command(&p, at, now)
 	}
 	return d, nil
 }
@@ -340,8 +343,9 @@ func (j *Jira) versionEvent(v *version, at time.Time) events.Event {
 
 // command is a comment that is a line of the command language: it begins with /muster. Data Center
 // tells of a comment twice, only once with the issue; by the comment's ID both are the same event.
-// What was edited afterwards, and what Muster itself wrote, is none.
-func (j *Jira) command(p *payload, at time.Time) *chat.Event {
+// What was edited afterwards, what Muster itself wrote, and what was written long before now is none: a signature does
+// not say when it was made, so that whoever has seen a delivery could deliver it for ever.
+func (j *Jira) command(p *payload, at, now time.Time) *chat.Event {
 	c := p.Comment
 	if c == nil || p.Issue == nil || issueKey(p.Issue.Key) == "" || ident(c.ID) == "" || c.edited() {
 		return nil
@@ -356,6 +360,10 @@ func (j *Jira) command(p *payload, at time.Time) *chat.Event {
 	}
 	if written := timeOf(c.Created); !written.IsZero() {
 		at = written
+	}
+	if now.Sub(at) > oldComment {
+		j.log.Warn("a command is too old to be carried out", "issue", p.Issue.Key, "comment", c.ID, "from", from, "at", at)
+		return nil
 	}
 	return &chat.Event{ID: "comment/" + ident(p.Issue.Key) + "/" + c.ID, Time: at, From: from, Channel: p.Issue.Key, Text: line}
 }
