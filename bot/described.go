@@ -76,7 +76,7 @@ func (r *Reporters) news(ctx context.Context, d *desk, p *picture) map[string]*p
 // stillLacking lets a desk look again, for a while also after its run has ended.
 func (d *desk) stillLacking(p *picture, wait time.Duration) {
 	if !p.over || time.Since(p.ended) < describeFor {
-		d.undone = d.undone || p.over
+		d.open = true
 		d.wait(time.Now().Add(wait))
 	}
 }

@@ -313,7 +313,7 @@ func (r *Reporters) look(ctx context.Context, l *lane, d *desk) (final bool, err
 		return true, r.finish(ctx, l, d.run)
 	case err != nil || d.undone:
 		return false, err
-	case over:
+	case over && !d.open:
 		return true, r.finish(ctx, l, d.run)
 	case d.atRest && was.Len != d.ledger.seq:
 		err = r.scribe.write(ctx, key, settled{d.ledger.seq})
@@ -364,6 +364,7 @@ type desk struct {
 	// Of the look that is under way:
 	since  time.Time // of the oldest change that nobody has looked at; zero: there is none
 	undone bool      // something was put off
+	open   bool      // all is shown, and there may be more to show later though the run has ended
 	next   time.Time // when it is due, or the next look without a change; zero: never
 	atRest bool      // nothing happens in the run until somebody or something wakes it
 }
@@ -381,7 +382,7 @@ func newDesk(run string) *desk {
 	return &desk{run: run, resting: make(map[string]*resting), stale: make(map[string]time.Time)}
 }
 
-func (d *desk) begin() { d.undone, d.next, d.atRest = false, time.Time{}, false }
+func (d *desk) begin() { d.undone, d.open, d.next, d.atRest = false, false, time.Time{}, false }
 
 // wait makes sure that there is a look at a time.
 func (d *desk) wait(until time.Time) {

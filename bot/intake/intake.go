@@ -171,6 +171,13 @@ func Open(ctx context.Context, o Options) (*Intake, error) {
 	return in, nil
 }
 
+// Waiting is how many events were taken and are not handled yet.
+func (in *Intake) Waiting() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.held)
+}
+
 // Run handles what was taken, and looks for what was missed, until ctx ends. It returns nil
 // when nothing is under way any more. It is called once at a time.
 func (in *Intake) Run(ctx context.Context) error {

@@ -89,8 +89,17 @@ func newRegistry(a *app) *prometheus.Registry {
 		counter("muster_store_write_failures_total", "Transactions that failed, conflicts not counted.", func() float64 { return float64(a.store.failures.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "muster_report_lag_seconds",
-			Help: "For how long the chat or the tracker has not shown what is known.",
+			Help: "For how long the chat, the tracker, the forge or the pager has not shown what is known.",
 		}, a.lag),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "muster_events_waiting",
+			Help: "Events of other systems that were taken and are not handled yet.",
+		}, func() float64 {
+			if a.intake == nil {
+				return 0
+			}
+			return float64(a.intake.Waiting())
+		}),
 		a.ages,
 		talkStats{a.talk},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
