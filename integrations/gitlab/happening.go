@@ -65,9 +65,12 @@ func (g *GitLab) tagged(project, tag, commit string, deleted bool, at time.Time)
 type merge struct {
 	number                        int64
 	action, source, target, state string
-	commit                        string // its head
+	commit                        string // its head; once it is merged, that which it came to its target in
 	labels                        []string
 }
+
+// merged is the state of a merge request whose commits are in its target.
+const merged = "merged"
 
 // merging is something that happened to a merge request. What it is now is the fact, not what
 // was done: the same state is told of by several deliveries.

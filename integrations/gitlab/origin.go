@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -151,7 +152,11 @@ func (g *GitLab) confirmMerge(ctx context.Context, project string, e events.Even
 }
 
 func mergeOf(m *gl.BasicMergeRequest) merge {
-	return merge{number: m.IID, source: m.SourceBranch, target: m.TargetBranch, state: m.State, commit: m.SHA, labels: m.Labels}
+	is := merge{number: m.IID, source: m.SourceBranch, target: m.TargetBranch, state: m.State, commit: m.SHA, labels: m.Labels}
+	if m.State == merged {
+		is.commit = cmp.Or(m.MergeCommitSHA, m.SquashCommitSHA, m.SHA)
+	}
+	return is
 }
 
 func (g *GitLab) confirmRelease(ctx context.Context, project string, e events.Event) (events.Event, error) {

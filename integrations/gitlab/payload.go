@@ -71,6 +71,7 @@ type mergeAttributes struct {
 	Source     string `json:"source_branch"`
 	Target     string `json:"target_branch"`
 	UpdatedAt  string `json:"updated_at"`
+	MergedIn   string `json:"merge_commit_sha"`
 	LastCommit struct {
 		ID string `json:"id"`
 	} `json:"last_commit"`
@@ -270,6 +271,9 @@ func (g *GitLab) readMerge(body []byte, project string, now time.Time) (decoded,
 		return decoded{}, nil
 	}
 	m := merge{number: a.Number, action: a.Action, source: a.Source, target: a.Target, state: a.State, commit: a.LastCommit.ID}
+	if a.State == merged {
+		m.commit = cmp.Or(a.MergedIn, m.commit)
+	}
 	for _, l := range p.Labels {
 		m.labels = append(m.labels, l.Title)
 	}
