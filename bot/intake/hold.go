@@ -234,5 +234,15 @@ func (in *Intake) holdOne(ctx context.Context, key string) error {
 	if there, err := in.read(ctx, key, &f); err != nil || !there || !f.Resolved.IsZero() {
 		return err
 	}
+	// The rules that are in force now say what it holds, whatever they said when it began to fire.
+	catalog := in.o.Policy().Catalog()
+	rule := match(catalog.Rules, &f.Event)
+	if rule == nil || rule.Do != playbooks.RuleHold {
+		return nil
+	}
+	f.Rule, f.Modules = rule, rule.Modules
+	if len(f.Modules) == 0 {
+		f.Modules = in.about(catalog, &f.Event)
+	}
 	return in.holdRuns(ctx, &f, func() error { return in.keep(ctx, store.Set{Key: key, Value: encode(f)}) })
 }

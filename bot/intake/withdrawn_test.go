@@ -70,3 +70,36 @@ func TestLongAgo(t *testing.T) {
 		h.wantHeard("#staging", "Plan ")
 	})
 }
+
+// A rule that was taken out of the configuration holds nothing more, though the alert fires still; one that was changed
+// holds what it says now.
+func TestRuleOfAnAlertChanges(t *testing.T) {
+	inHouse(t, shop(holds("")), func(t *testing.T, h *house) {
+		paused := func(run string) string {
+			time.Sleep(10 * time.Minute)
+			why, _ := h.view(run)
+			return why
+		}
+		h.take(alert(events.AlertFiring, "db", time.Now(), "a1"))
+		h.say("ann", "release db@v2.0.0 to production")
+		if paused("1") == "" {
+			t.Error("run 1 is not held")
+		}
+		h.say("ann", "abort 1 yes")
+		h.engine.SetPolicy(playbooks.NewPolicy(shop()))
+		h.say("ann", "release db@v2.0.0 to production")
+		if why := paused("2"); why != "" {
+			t.Errorf("run 2 is held by a rule that is not there any more: %s", why)
+		}
+		other := holds("")
+		other.Modules = []string{"lib"}
+		h.engine.SetPolicy(playbooks.NewPolicy(shop(other)))
+		h.say("ann", "release lib@v2.0.0 to production")
+		if why := paused("2"); why != "" {
+			t.Errorf("run 2 is held, of a module that the rule does not name any more: %s", why)
+		}
+		if paused("3") == "" {
+			t.Error("run 3 is not held, of the module that the rule names now")
+		}
+	})
+}
