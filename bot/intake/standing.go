@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store"
 )
 
@@ -74,7 +76,12 @@ func (in *Intake) decideOne(ctx context.Context, w waiting) error {
 	if !there || d.Rule == nil {
 		return in.keep(ctx, store.Set{Key: waitingPrefix + factKey(&w.Event)})
 	}
-	r, err := in.choose(ctx, in.o.Policy().Catalog(), d.Rule, &w.Event)
+	catalog := in.o.Policy().Catalog()
+	if d.Card == nil && !slices.ContainsFunc(catalog.Rules, func(r playbooks.Rule) bool { return r.Name == d.Name && r.Do == d.Rule.Do }) {
+		in.o.Log.Info("a rule does nothing: it was taken out of the configuration while it waited", "rule", d.Name, "fact", w.Event.Fact)
+		return in.giveUp(ctx, d, w)
+	}
+	r, err := in.choose(ctx, catalog, d.Rule, &w.Event)
 	if err != nil {
 		return err
 	}

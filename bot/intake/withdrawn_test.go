@@ -103,3 +103,21 @@ func TestRuleOfAnAlertChanges(t *testing.T) {
 		}
 	})
 }
+
+// A rule that is taken out of the configuration while it waits for a build releases nothing when the build is there.
+func TestRuleIsGoneWhileItWaits(t *testing.T) {
+	for _, action := range []playbooks.RuleAction{playbooks.RuleRelease, playbooks.RulePlan} {
+		inHouse(t, shop(rule("main", "gitlab push", action, "staging")), func(t *testing.T, h *house) {
+			h.take(push("shop/api", "c1"))
+			time.Sleep(time.Minute)
+			h.engine.SetPolicy(playbooks.NewPolicy(shop()))
+			registered(h, "api", "v1.2.0", "c1")
+			time.Sleep(10 * time.Minute)
+			h.wantRuns()
+			h.wantHeard("#staging")
+			if n := h.keys("intake/waiting/"); n != 0 {
+				t.Errorf("%d pushes wait still", n)
+			}
+		})
+	}
+}
