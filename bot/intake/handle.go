@@ -31,6 +31,13 @@ func (in *Intake) handle(ctx context.Context, waiting *entry) (err error) {
 		return in.again(ctx, waiting, "an event cannot be read", err)
 	}
 	log = log.With("id", e.ID, "kind", e.Kind, "subject", e.Subject)
+	if !in.matters(&e) {
+		if modules := in.About(e); len(modules) > 0 {
+			in.o.Signal(modules...)
+		}
+		log.Debug("an event leads to nothing but a look")
+		return in.finish(ctx, waiting, &e)
+	}
 	now, found, err := in.confirm(ctx, e)
 	switch {
 	case isPermanent(err):
@@ -53,6 +60,25 @@ func (in *Intake) handle(ctx context.Context, waiting *entry) (err error) {
 	}
 	log.Debug("an event was handled", "fact", now.Fact)
 	return in.finish(ctx, waiting, &e, &now)
+}
+
+// matters reports whether something may follow from an event but a look of what waits, which does no harm
+// where the event is not true. Anybody who may comment or push to a branch can make as many others
+// as they like, and there are only so many questions that a system answers.
+func (in *Intake) matters(e *events.Event) bool {
+	catalog := in.o.Policy().Catalog()
+	for i := range catalog.Rules {
+		if r := &catalog.Rules[i]; r.Source == e.Source && (r.Kind == "" || r.Kind == string(e.Kind)) {
+			return true
+		}
+	}
+	switch e.Kind {
+	case events.Push, events.Tag, events.Job, events.Deployment, events.Release, events.Note:
+		return false
+	case events.Pipeline:
+		return len(in.about(catalog, e)) > 0
+	}
+	return true
 }
 
 // again logs why an event is handled again. Without an error there is none to handle.

@@ -132,7 +132,7 @@ func TestBacklog(t *testing.T) {
 // Events of one subject come one after the other, in the order of arrival, also over a restart;
 // others do not wait for them.
 func TestOrder(t *testing.T) {
-	inHouse(t, shop(), func(t *testing.T, h *house) {
+	inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleIgnore, "")), func(t *testing.T, h *house) {
 		var mu sync.Mutex
 		var order []string
 		h.forge.confirm = func(e events.Event) (events.Event, bool, error) {
@@ -209,7 +209,7 @@ func TestForgets(t *testing.T) {
 
 // An event that breaks Muster is given up, and does not end it.
 func TestPanic(t *testing.T) {
-	inHouse(t, shop(), func(t *testing.T, h *house) {
+	inHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleIgnore, "")), func(t *testing.T, h *house) {
 		h.forge.confirm = func(e events.Event) (events.Event, bool, error) { panic("a mistake of ours") }
 		h.take(tag("shop/api", "v1.4.0"))
 		h.wantLog("a mistake of ours")
