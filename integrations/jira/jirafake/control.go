@@ -1,6 +1,7 @@
 package jirafake
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -112,8 +113,11 @@ func (j *Jira) AddIssue(n NewIssue) (Issue, error) {
 }
 
 func refused(what string, a *answer) error {
-	a.freeze()
-	return fmt.Errorf("jirafake: %s: %s", what, a.raw)
+	said, err := json.Marshal(a.Body)
+	if err != nil {
+		return fmt.Errorf("jirafake: %s: %w", what, err)
+	}
+	return fmt.Errorf("jirafake: %s: %s", what, said)
 }
 
 // richText is a text as a comment or description: a paragraph for each line on Cloud.

@@ -1,10 +1,6 @@
 package jirafake
 
-import (
-	"html/template"
-	"net/http"
-	"strings"
-)
+import "github.com/muster-release/muster/integrations/accidents"
 
 const pageText = `<!doctype html><meta charset="utf-8"><title>Jira, a fake</title>
 <style>body{font:15px system-ui;margin:2em;max-width:70em}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3em .8em;border-bottom:1px solid #ddd;vertical-align:top}details pre{white-space:pre-wrap;background:#f5f5f5;padding:1em}.done{color:#2a7}.indeterminate{color:#16c}</style>
@@ -25,10 +21,5 @@ func (j *Jira) page() answer {
 	for _, i := range j.sorted() {
 		issues = append(issues, j.public(i))
 	}
-	var b strings.Builder
-	err := template.Must(template.New("page").Parse(pageText)).Execute(&b, map[string]any{"Flavor": flavor, "URL": j.base + j.api, "Issues": issues})
-	if err != nil {
-		return answer{status: http.StatusInternalServerError, raw: err.Error()}
-	}
-	return answer{status: http.StatusOK, raw: b.String(), html: true}
+	return accidents.Page(pageText, map[string]any{"Flavor": flavor, "URL": j.base + j.api, "Issues": issues})
 }

@@ -19,11 +19,12 @@ package jirafake
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/muster-release/muster/integrations/accidents"
 )
 
 // Flavor is which Jira it is.
@@ -58,9 +59,11 @@ type Options struct {
 	Fault func(Call) Fault
 }
 
-// Jira is the fake: an http.Handler with state. Its methods may be called concurrently. In a
-// testing/synctest bubble it works when it was made there.
+// Jira is the fake: an http.Handler with state, which serves the API, and at the root a page of all
+// issues. Calls come over an accidents.Line, whose methods are its own. They may be called
+// concurrently. In a testing/synctest bubble it works when it was made there.
 type Jira struct {
+	*wire
 	cloud   bool
 	api     string // "/rest/api/3"
 	retries []time.Duration
@@ -75,13 +78,8 @@ type Jira struct {
 	prefix     string // path of base
 	lag        time.Duration
 	hideEmails bool
-	down       bool
 	closed     bool
-	limit      *Limit
-	spent      map[*User][]time.Time
-	fault      func(Call) Fault
-	calls      []Call
-	perRoute   map[string]int
+	spent      *accidents.Meter[*User]
 	lastID     int
 	users      []*User
 	denied     map[denial]bool
@@ -114,7 +112,7 @@ func New(opts Options) (*Jira, error) {
 	}
 	j := &Jira{
 		cloud: opts.Flavor == Cloud, api: "/rest/api/3", retries: opts.Retries, lag: opts.IndexLag, hideEmails: opts.HideEmails,
-		limit: opts.Limit, fault: opts.Fault, lastID: 10000, spent: map[*User][]time.Time{}, perRoute: map[string]int{},
+		lastID: 10000, spent: accidents.NewMeter[*User](opts.Limit),
 		denied: map[denial]bool{}, issues: map[int]*issue{}, pages: map[string]*page{},
 		changed: make(chan struct{}),
 	}
@@ -130,6 +128,9 @@ func New(opts Options) (*Jira, error) {
 	j.fields = systemFields()
 	j.routes = j.table()
 	j.stop, j.cancel = context.WithCancel(context.Background())
+	j.wire = accidents.New(j.stop, accidents.System{
+		Lock: &j.mu, MostBody: maxBody, JSON: "application/json;charset=UTF-8", Enter: j.enter, Refuse: refuse,
+	}, opts.Fault)
 	return j, nil
 }
 
@@ -168,28 +169,6 @@ func (j *Jira) SetIndexLag(lag time.Duration) {
 	defer j.mu.Unlock()
 	j.lag = lag
 }
-
-// SetDown makes it refuse all connections, or take them again.
-func (j *Jira) SetDown(down bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.down = down
-}
-
-// ServeHTTP serves the API, and at the root a page of all issues. A connection that a fault
-// breaks ends with http.ErrAbortHandler.
-func (j *Jira) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	a, err := j.serve(r)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	a.write(rw)
-}
-
-// Client returns a client that calls the handler in this process, whatever the host of the
-// address: no sockets, so it works in a testing/synctest bubble. A broken connection is an
-// error, as from the net package.
-func (j *Jira) Client() *http.Client { return &http.Client{Transport: Transport{j}} }
 
 // id makes a new ID, unique among all things. Called with the lock held.
 func (j *Jira) id() int {

@@ -118,7 +118,7 @@ func (j *Jira) createLink(r *request) answer {
 		j.newComment(r.user, source, c["body"], nil)
 	}
 	j.makeLink(r.user, kind, source, target)
-	return answer{status: http.StatusCreated}
+	return answer{Status: http.StatusCreated}
 }
 
 func (j *Jira) findLink(r *request) *link {

@@ -169,7 +169,7 @@ func (j *Jira) named(o Object) *User {
 
 func unauthorised() answer {
 	a := fail(http.StatusUnauthorized, "Client must be authenticated to access this resource.")
-	a.header = http.Header{"Www-Authenticate": {`OAuth realm="http%3A%2F%2Fjira.fake"`}}
+	a.Header = http.Header{"Www-Authenticate": {`OAuth realm="http%3A%2F%2Fjira.fake"`}}
 	return a
 }
 
@@ -179,7 +179,7 @@ func (j *Jira) authenticate(header string) (*User, *answer) {
 		return nil, nil
 	}
 	bad := unauthorised()
-	bad.header.Set("X-Seraph-Loginreason", "AUTHENTICATED_FAILED")
+	bad.Header.Set("X-Seraph-Loginreason", "AUTHENTICATED_FAILED")
 	kind, value, _ := strings.Cut(header, " ")
 	for _, u := range j.users {
 		if u.Token == "" || u.Inactive {

@@ -139,7 +139,7 @@ func TestEnhancedSearch(t *testing.T) {
 	w.same(w.call(200, "POST", "/search/approximate-count", object{"jql": "project = REL"}), "count", 9)
 
 	// Both of the removed ones are gone.
-	w.client.Transport = jirafake.Transport{Jira: w.Jira}
+	w.client = w.Client()
 	for _, path := range []string{"/rest/api/3/search?jql=project=REL", "/rest/api/2/search?jql=project=REL"} {
 		r, err := w.Request("ann", "GET", path)
 		w.do(err)

@@ -3,70 +3,35 @@ package jirafake
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/muster-release/muster/integrations/accidents"
 )
 
 // maxBody is the largest request that is read.
 const maxBody = 8 << 20
 
-// answer is what a call is answered with: JSON, or raw text.
-type answer struct {
-	status int
-	body   any
-	raw    string
-	html   bool
-	json   bool // raw is JSON
-	header http.Header
-}
+// answer is what a call is answered with.
+type answer = accidents.Answer
 
-func ok(body any) answer      { return answer{status: http.StatusOK, body: body} }
-func created(b any) answer    { return answer{status: http.StatusCreated, body: b} }
-func noContent() answer       { return answer{status: http.StatusNoContent} }
+func ok(body any) answer      { return answer{Status: http.StatusOK, Body: body} }
+func created(b any) answer    { return answer{Status: http.StatusCreated, Body: b} }
+func noContent() answer       { return answer{Status: http.StatusNoContent} }
 func gone(what string) answer { return fail(http.StatusNotFound, what) }
 
 // fail is an error in Jira's form.
 func fail(status int, messages ...string) answer {
-	return answer{status: status, body: Object{"errorMessages": append([]string{}, messages...), "errors": Object{}}}
+	return answer{Status: status, Body: Object{"errorMessages": append([]string{}, messages...), "errors": Object{}}}
 }
 
 // wrong is a refusal that names fields.
 func wrong(errors map[string]string) answer {
-	return answer{status: http.StatusBadRequest, body: Object{"errorMessages": []string{}, "errors": errors}}
-}
-
-// freeze writes the body while the lock is held: it may hold what changes later.
-func (a *answer) freeze() {
-	if a.body == nil {
-		return
-	}
-	raw, err := json.Marshal(a.body)
-	if err != nil {
-		panic(fmt.Sprintf("jirafake: an answer that is no JSON: %v", err))
-	}
-	a.raw, a.json, a.body = string(raw), true, nil
-}
-
-func (a *answer) write(rw http.ResponseWriter) {
-	for name, values := range a.header {
-		rw.Header()[name] = values
-	}
-	switch {
-	case a.html:
-		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-	case a.json:
-		rw.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	case a.raw != "":
-		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	}
-	rw.WriteHeader(a.status)
-	_, _ = io.WriteString(rw, a.raw)
+	return answer{Status: http.StatusBadRequest, Body: Object{"errorMessages": []string{}, "errors": errors}}
 }
 
 // request is a call on its way. Handlers get it with the lock held.
@@ -197,93 +162,58 @@ func (j *Jira) find(method, path string) (found *route, values map[string]string
 	return found, values, known
 }
 
-// serve answers a request, or says how the connection broke.
-func (j *Jira) serve(r *http.Request) (answer, error) {
-	var raw []byte
-	if r.Body != nil {
-		var err error
-		if raw, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil {
-			return answer{}, errDropped
-		}
-	}
-	j.mu.Lock()
+// enter finds out what a request is about, and returns what carries it out. Called with the lock
+// held.
+func (j *Jira) enter(r *http.Request, c *Call) func() answer {
 	path, inside := strings.CutPrefix(r.URL.EscapedPath(), j.prefix)
 	sub, inAPI := strings.CutPrefix(path, j.api+"/")
+	inAPI = inAPI && inside
+	c.Path = path
 	var (
 		rt     *route
 		values map[string]string
 		known  bool
 	)
-	c := Call{N: len(j.calls) + 1, Method: r.Method, Path: path, Query: r.URL.RawQuery, Body: string(raw), Time: time.Now()}
-	if inside && inAPI {
+	if inAPI {
 		if rt, values, known = j.find(r.Method, sub); rt != nil {
 			c.Route = rt.method + " " + rt.pattern
-			j.perRoute[c.Route]++
-			c.RouteN = j.perRoute[c.Route]
 		}
 	}
 	user, authErr := j.authenticate(r.Header.Get("Authorization"))
 	if user != nil {
 		c.User = user.Name
 	}
-	j.calls = append(j.calls, c)
-	decide, down := j.fault, j.down || j.closed
-	j.mu.Unlock()
-
-	var f Fault
-	switch {
-	case down:
-		f.Kind = Refused
-	case decide != nil:
-		f = decide(c)
-	}
-	a, err, goOn := j.before(r.Context(), f)
-	if goOn {
-		j.mu.Lock()
-		a = j.carryOut(r, c, rt, known, values, user, authErr, raw, inside && inAPI)
-		a.freeze()
-		j.mu.Unlock()
-		a, err = j.after(r.Context(), f, a)
-	}
-	a.freeze()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	end := &j.calls[c.N-1]
-	end.Fault, end.Done = f.Kind, true
-	if err == nil {
-		end.Status, end.Answer = a.status, a.raw
-	}
-	return a, err
+	return func() answer { return j.carryOut(r, c, rt, known, values, user, authErr, inAPI) }
 }
 
 // carryOut does what is asked for. Called with the lock held.
-func (j *Jira) carryOut(r *http.Request, c Call, rt *route, known bool, values map[string]string, user *User, authErr *answer, raw []byte, inAPI bool) answer {
+func (j *Jira) carryOut(r *http.Request, c *Call, rt *route, known bool, values map[string]string, user *User, authErr *answer, inAPI bool) answer {
 	switch {
 	case !inAPI && (c.Path == "/" || c.Path == "") && r.Method == http.MethodGet:
 		return j.page()
 	case !inAPI && j.cloud && strings.HasPrefix(c.Path, "/rest/api/2/search"):
 		return removedSearch(nil)
 	case !inAPI || !known:
-		return answer{status: http.StatusNotFound, body: Object{"message": "null for uri: " + c.Path, "status-code": 404}}
+		return answer{Status: http.StatusNotFound, Body: Object{"message": "null for uri: " + c.Path, "status-code": 404}}
 	case rt == nil:
-		return answer{status: http.StatusMethodNotAllowed, body: Object{"message": "HTTP 405 Method Not Allowed", "status-code": 405}}
+		return answer{Status: http.StatusMethodNotAllowed, Body: Object{"message": "HTTP 405 Method Not Allowed", "status-code": 405}}
 	case authErr != nil:
 		return *authErr
 	case user == nil && !rt.open:
 		return unauthorised()
 	}
-	if wait := j.admit(user); wait > 0 {
+	if wait := j.spent.Admit(user); wait > 0 {
 		return tooMany(wait)
 	}
 	req := &request{user: user, path: values, query: r.URL.Query()}
 	if r.Method == http.MethodPost || r.Method == http.MethodPut {
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			return answer{status: http.StatusUnsupportedMediaType, body: Object{"message": "HTTP 415 Unsupported Media Type", "status-code": 415}}
+			return answer{Status: http.StatusUnsupportedMediaType, Body: Object{"message": "HTTP 415 Unsupported Media Type", "status-code": 415}}
 		}
-		if len(raw) > maxBody {
+		if len(c.Body) > maxBody {
 			return fail(http.StatusRequestEntityTooLarge, "The request is too large.")
 		}
-		if err := json.Unmarshal(raw, &req.body); err != nil {
+		if err := json.Unmarshal([]byte(c.Body), &req.body); err != nil {
 			return fail(http.StatusBadRequest, "There was an error parsing JSON. Check that your request body is valid.")
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/muster-release/muster/integrations/accidents"
 )
 
 // Webhook is somebody who wants to be told.
@@ -229,7 +231,7 @@ func (j *Jira) handle(p *parcel, t Treatment) {
 
 func (j *Jira) later(d time.Duration, f func()) {
 	j.work.Go(func() {
-		j.pause(j.stop, d)
+		accidents.Pause(j.stop, d)
 		if j.stop.Err() == nil {
 			f()
 		}

@@ -91,25 +91,25 @@ func (e *event) wrong(keys []string) (errors []string) {
 // take carries out an event. Called with the lock held.
 func (p *PagerDuty) take(raw []byte) answer {
 	if len(raw) > mostBody {
-		return answer{status: http.StatusRequestEntityTooLarge, raw: "Request Entity Too Large"}
+		return answer{Status: http.StatusRequestEntityTooLarge, Raw: "Request Entity Too Large"}
 	}
 	var e event
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return answer{status: http.StatusBadRequest, body: object{
+		return answer{Status: http.StatusBadRequest, Body: object{
 			"status": "Unrecognized object", "message": "Event object format is unrecognized", "errors": []string{"JSON parse error"},
 		}}
 	}
 	if errors := e.wrong(p.keys); len(errors) > 0 {
-		return answer{status: http.StatusBadRequest, body: object{"status": "invalid event", "message": "Event object is invalid", "errors": errors}}
+		return answer{Status: http.StatusBadRequest, Body: object{"status": "invalid event", "message": "Event object is invalid", "errors": errors}}
 	}
-	if p.admit(true, e.RoutingKey) > 0 {
+	if p.sent.Admit(e.RoutingKey) > 0 {
 		return tooMany(true, 0)
 	}
 	if e.DedupKey == "" {
 		e.DedupKey = fmt.Sprintf("%032x", p.id())
 	}
 	p.apply(&e)
-	return answer{status: http.StatusAccepted, body: object{"status": "success", "message": "Event processed", "dedup_key": e.DedupKey}}
+	return answer{Status: http.StatusAccepted, Body: object{"status": "success", "message": "Event processed", "dedup_key": e.DedupKey}}
 }
 
 // apply opens an incident, or adds to the one that is open for the key. What is sent for a key

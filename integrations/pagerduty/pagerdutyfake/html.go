@@ -1,10 +1,9 @@
 package pagerdutyfake
 
 import (
-	"html/template"
-	"net/http"
 	"slices"
-	"strings"
+
+	"github.com/muster-release/muster/integrations/accidents"
 )
 
 const pageText = `<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>PagerDuty, a fake</title>
@@ -20,9 +19,5 @@ const pageText = `<!doctype html><meta charset="utf-8"><meta http-equiv="refresh
 func (p *PagerDuty) page() answer {
 	all := slices.Clone(p.incidents)
 	slices.Reverse(all)
-	var b strings.Builder
-	if err := template.Must(template.New("page").Parse(pageText)).Execute(&b, map[string]any{"Incidents": all}); err != nil {
-		return answer{status: http.StatusInternalServerError, raw: err.Error()}
-	}
-	return answer{status: http.StatusOK, raw: b.String(), html: true}
+	return accidents.Page(pageText, map[string]any{"Incidents": all})
 }

@@ -14,9 +14,9 @@ package pagerdutyfake
 
 import (
 	"context"
-	"net/http"
 	"sync"
-	"time"
+
+	"github.com/muster-release/muster/integrations/accidents"
 )
 
 // Options says how a PagerDuty behaves. The zero value takes every integration key of 32 characters,
@@ -33,21 +33,18 @@ type Options struct {
 	Fault func(Call) Fault
 }
 
-// PagerDuty is the fake: an http.Handler with state. Its methods may be called concurrently. In a
-// testing/synctest bubble it works when it was made there.
+// PagerDuty is the fake: an http.Handler with state, which serves the APIs, and at the root a page of
+// all incidents. Calls come over an accidents.Line, whose methods are its own. They may be called
+// concurrently. In a testing/synctest bubble it works when it was made there.
 type PagerDuty struct {
-	stop   context.Context
+	*wire
 	cancel context.CancelFunc
 
 	mu        sync.Mutex
 	keys      []string
 	token     string
-	down      bool
-	limits    map[bool]*Limit // by whether it is the events'
-	spent     map[string][]time.Time
-	fault     func(Call) Fault
-	calls     []Call
-	perRoute  map[string]int
+	sent      *accidents.Meter[string] // events, by integration key
+	spent     *accidents.Meter[string] // calls of REST, by token
 	lastID    int
 	users     []*User
 	schedules []*Schedule
@@ -57,25 +54,18 @@ type PagerDuty struct {
 // New starts a PagerDuty without people and schedules.
 func New(o Options) *PagerDuty {
 	p := &PagerDuty{
-		keys: o.RoutingKeys, token: o.Token, fault: o.Fault, limits: map[bool]*Limit{true: o.EventsLimit, false: o.RESTLimit},
-		spent: map[string][]time.Time{}, perRoute: map[string]int{},
+		keys: o.RoutingKeys, token: o.Token, sent: accidents.NewMeter[string](o.EventsLimit), spent: accidents.NewMeter[string](o.RESTLimit),
 	}
-	p.stop, p.cancel = context.WithCancel(context.Background())
+	stop, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	p.wire = accidents.New(stop, accidents.System{
+		Lock: &p.mu, MostBody: mostBody, JSON: "application/json; charset=utf-8", Enter: p.enter, Refuse: ill,
+	}, o.Fault)
 	return p
 }
 
 // Close lets go whoever hangs in a call, and refuses all connections from now on. It may be called twice.
-func (p *PagerDuty) Close() {
-	p.SetDown(true)
-	p.cancel()
-}
-
-// SetDown makes it refuse all connections, or take them again.
-func (p *PagerDuty) SetDown(down bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.down = down
-}
+func (p *PagerDuty) Close() { p.cancel() }
 
 // SetToken replaces the token of REST.
 func (p *PagerDuty) SetToken(token string) {
@@ -83,18 +73,3 @@ func (p *PagerDuty) SetToken(token string) {
 	defer p.mu.Unlock()
 	p.token = token
 }
-
-// ServeHTTP serves the APIs, and at the root a page of all incidents. A connection that a fault
-// breaks ends with http.ErrAbortHandler.
-func (p *PagerDuty) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	a, err := p.serve(r)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	a.write(rw)
-}
-
-// Client returns a client that calls the handler in this process, whatever the host of the
-// address: no sockets, so it works in a testing/synctest bubble. A broken connection is an
-// error, as from the net package.
-func (p *PagerDuty) Client() *http.Client { return &http.Client{Transport: Transport{p}} }

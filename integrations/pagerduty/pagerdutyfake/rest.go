@@ -30,7 +30,7 @@ func (s *Schedule) json() object {
 }
 
 func (p *PagerDuty) getAbilities(string, url.Values) answer {
-	return answer{status: http.StatusOK, body: object{"abilities": []string{"manage_schedules", "teams"}}}
+	return answer{Status: http.StatusOK, Body: object{"abilities": []string{"manage_schedules", "teams"}}}
 }
 
 func (p *PagerDuty) getUsers(_ string, q url.Values) answer {
@@ -48,7 +48,7 @@ func (p *PagerDuty) getUser(id string, _ url.Values) answer {
 	if u == nil {
 		return notFound
 	}
-	return answer{status: http.StatusOK, body: object{"user": u.json()}}
+	return answer{Status: http.StatusOK, Body: object{"user": u.json()}}
 }
 
 func (p *PagerDuty) getSchedules(_ string, q url.Values) answer {
@@ -66,7 +66,7 @@ func (p *PagerDuty) getSchedule(id string, _ url.Values) answer {
 	if s == nil {
 		return notFound
 	}
-	return answer{status: http.StatusOK, body: object{"schedule": s.json()}}
+	return answer{Status: http.StatusOK, Body: object{"schedule": s.json()}}
 }
 
 // span reads since and until: now where there is none.
@@ -118,7 +118,7 @@ func (p *PagerDuty) getScheduleUsers(id string, q url.Values) answer {
 			users = append(users, u.json())
 		}
 	}
-	return answer{status: http.StatusOK, body: object{"users": users}}
+	return answer{Status: http.StatusOK, Body: object{"users": users}}
 }
 
 // getOnCalls lists who is on call for which policy: what no policy has is not there. With earliest

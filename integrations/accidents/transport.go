@@ -1,27 +1,24 @@
-package jirafake
+package accidents
 
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/http"
-	"syscall"
 )
 
-// Transport is a RoundTripper that calls a Jira in this process.
-type Transport struct{ Jira *Jira }
+// Client returns a client that calls the fake in this process, whatever the host of the
+// address: no sockets, so it works in a testing/synctest bubble. A broken connection is an
+// error, as from the net package.
+func (l *Line) Client() *http.Client { return &http.Client{Transport: transport{l}} }
 
-var (
-	errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	errDropped = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
-)
+type transport struct{ line *Line }
 
 // RoundTrip answers a request, or fails as a connection that a fault breaks.
-func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer r.Body.Close()
 	}
-	a, err := t.Jira.serve(r)
+	a, err := t.line.serve(r)
 	if err != nil {
 		if gone := r.Context().Err(); gone != nil {
 			return nil, gone
@@ -29,7 +26,7 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	rec := &recorder{header: http.Header{}}
-	a.write(rec)
+	a.write(rec, t.line.system.JSON)
 	return &http.Response{
 		StatusCode: rec.status, Status: http.StatusText(rec.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()), Request: r,
