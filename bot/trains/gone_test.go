@@ -56,3 +56,15 @@ func TestTrainThatIsPreparedTooLate(t *testing.T) {
 		}
 	})
 }
+
+// TestMistakeOfOurs does not end Muster, nor hold other trains up.
+func TestMistakeOfOurs(t *testing.T) {
+	at(t, depot(), func(s *station) {
+		s.liveErr(errMistake)
+		s.until("2000-01-04 14:00")
+		s.wantHears()
+		s.liveErr(nil)
+		time.Sleep(time.Minute)
+		s.wantHears("Train weekly is release 1 to production")
+	})
+}

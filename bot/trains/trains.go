@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -142,7 +143,7 @@ func (y *Yard) Run(ctx context.Context) error {
 			}
 		}
 		for i := range catalog.Trains {
-			due, err := y.look(ctx, &catalog.Trains[i])
+			due, err := y.lookSafely(ctx, &catalog.Trains[i])
 			switch {
 			case ctx.Err() != nil:
 				return nil
@@ -159,6 +160,17 @@ func (y *Yard) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// lookSafely turns a panic into an error: a tick that is written down comes again, so a mistake of ours must
+// not end the program, nor keep other trains from running.
+func (y *Yard) lookSafely(ctx context.Context, t *playbooks.Train) (due time.Time, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("trains: panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return y.look(ctx, t)
 }
 
 // look does what is due for a train, and returns when something is due again; zero: not known.

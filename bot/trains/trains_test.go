@@ -40,6 +40,9 @@ type station struct {
 	unknown error // what who is asked for what is live answers
 }
 
+// errMistake makes who is asked for what is live panic.
+var errMistake = errors.New("a mistake of ours")
+
 func (s *station) liveErr(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,6 +124,9 @@ func (s *station) start() {
 			s.mu.Lock()
 			err := s.unknown
 			s.mu.Unlock()
+			if errors.Is(err, errMistake) {
+				panic(err)
+			}
 			if err != nil {
 				return "", err
 			}
