@@ -70,14 +70,10 @@ func (r *Run) mayRollBack(p *Policy, person string) bool {
 	return may
 }
 
-// Approvers returns the names of the people who count for a rule of a run's
-// approval, those who may not answer left out.
-func (p *Policy) Approvers(r *Run, a *Approval, rule ApprovalRule) []string {
-	return p.names(r, a, []ApprovalRule{rule})
-}
-
 func (p *Policy) approvers(r *Run, a *Approval) []string { return p.names(r, a, a.Rules) }
 
+// names returns the names of the people who count for one of the rules of a run's approval, those
+// who may not answer left out.
 func (p *Policy) names(r *Run, a *Approval, rules []ApprovalRule) []string {
 	var names []string
 	for id := range p.people {

@@ -1,6 +1,9 @@
 // Package alertmanager is Muster's adapter for Prometheus Alertmanager: it takes the alerts that
 // Alertmanager's webhook receiver delivers. It decides nothing: what comes in is authenticated,
 // decoded and handed on.
+//
+// It calls Alertmanager for nothing, and so is no events.Origin: an alert is what Alertmanager says of
+// it, and what was not taken, or still fires, Alertmanager repeats by itself.
 package alertmanager
 
 import (
@@ -36,8 +39,6 @@ type Alertmanager struct {
 	log    *slog.Logger
 	logged atomic.Int64 // when a refusal was logged last, in Unix seconds
 }
-
-var _ events.Origin = (*Alertmanager)(nil)
 
 // New returns an Alertmanager, or says what is wrong with o.
 func New(o Options) (*Alertmanager, error) {
@@ -149,13 +150,3 @@ func (a *Alertmanager) refused(r *http.Request) {
 		a.log.Warn("a delivery of alerts was refused: its token or password is not the one of the configuration; others within a minute are not mentioned", "given", r.Header.Get("Authorization") != "")
 	}
 }
-
-// Confirm implements events.Origin: an alert is what Alertmanager says of it. Muster does not call
-// Alertmanager.
-func (a *Alertmanager) Confirm(_ context.Context, e events.Event) (events.Event, bool, error) {
-	return e, true, nil
-}
-
-// Missed implements events.Origin: nothing is. Alertmanager itself repeats what was not taken, and
-// what still fires.
-func (a *Alertmanager) Missed(context.Context, time.Time) ([]events.Event, error) { return nil, nil }

@@ -251,17 +251,6 @@ func TestCapturedDeliveries(t *testing.T) {
 	}
 }
 
-func TestOrigin(t *testing.T) {
-	a := open(t, alertmanager.Options{Token: "s3cret"})
-	e := events.Event{ID: "1", Kind: events.AlertFiring, Subject: "x"}
-	if now, found, err := a.Confirm(t.Context(), e); err != nil || !found || now.ID != e.ID || now.Subject != e.Subject {
-		t.Errorf("confirmed as %+v, %v, %v", now, found, err)
-	}
-	if all, err := a.Missed(t.Context(), time.Now()); err != nil || len(all) != 0 {
-		t.Errorf("missed: %v, %v", all, err)
-	}
-}
-
 // Whatever comes, an event that is handed on is whole and within bounds.
 func FuzzDelivery(f *testing.F) {
 	f.Add(delivery("firing", began, never))

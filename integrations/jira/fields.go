@@ -20,7 +20,6 @@ type field struct {
 		Items  string `json:"items"`
 		Custom string `json:"custom"`
 	} `json:"schema"`
-	Clauses []string `json:"clauseNames"`
 }
 
 // allFields are the fields that there are. They are read once.
