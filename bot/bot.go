@@ -91,7 +91,7 @@ type Line struct {
 	// sentence for them. Empty: they are not in the catalog.
 	Stranger string
 	From     string // what the door calls the speaker
-	Via      string // the door: "chat", "cli"
+	Via      string // the door: "chat", "slack", "http", "gitlab", "clock"
 	Rule     string // what speaks for By, where that is a rule or a train; empty: By does
 	// Cause identifies the delivery. Whatever a line does, it does once for each
 	// Cause. Empty: each Execute is a delivery of its own.

@@ -52,7 +52,7 @@ type Event struct {
 	Type EventType `json:"type"`
 	Time time.Time `json:"time"`
 	By   string    `json:"by,omitempty"`  // a person's id; empty: Muster itself
-	Via  string    `json:"via,omitempty"` // the door it came through: "chat", "cli", "gitlab"
+	Via  string    `json:"via,omitempty"` // the door it came through: "slack", "http", "gitlab", "clock"
 	// Rule names the rule or train that spoke for By; empty: By did.
 	Rule string `json:"rule,omitempty"`
 	// Cause identifies the delivery (message, click, webhook) that led to the

@@ -4,7 +4,7 @@
 // releases on GitLab's own pages. It decides nothing.
 //
 // It works with GitLab.com and with every other GitLab, under a sub-path too. The library is
-// gitlab.com/gitlab-org/api/client-go, which github.com/xanzy/go-gitlab has become.
+// gitlab.com/gitlab-org/api/client-go/v2, which github.com/xanzy/go-gitlab has become.
 package gitlab
 
 import (
