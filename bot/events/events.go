@@ -49,6 +49,7 @@ type Event struct {
 	Fact string
 	At   time.Time // when it happened, by the system's clock
 	From string    // who did it, as that system knows them; empty: nobody, or not known
+	By   string    // the same for people to read; empty: From is that already
 	// Fields are what filters compare and templates fill in. Fields "run" and "digest" of an
 	// issue are those of the release issue, as it showed them at the time of the event.
 	Fields map[string]string

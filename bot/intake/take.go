@@ -60,8 +60,8 @@ func limited(e events.Event) (events.Event, error) {
 	if len(e.Fields) > maxFields {
 		return e, undeliverable{fmt.Errorf("intake: take: event %q of %q: %d fields are more than %d", cut(e.ID, 40), e.Source, len(e.Fields), maxFields)}
 	}
-	e.From, e.Link = cut(e.From, maxText), cut(e.Link, maxText)
-	fields, size := make(map[string]string, len(e.Fields)), len(e.From)+len(e.Link)
+	e.From, e.By, e.Link = cut(e.From, maxText), cut(e.By, maxText), cut(e.Link, maxText)
+	fields, size := make(map[string]string, len(e.Fields)), len(e.From)+len(e.By)+len(e.Link)
 	for name, value := range e.Fields {
 		value = cut(value, maxText)
 		size += len(name) + len(value)

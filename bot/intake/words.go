@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -67,7 +68,7 @@ func happened(e *events.Event) string {
 	if project := f("project"); project != "" && fromForge(e.Kind) {
 		what += " in " + project
 	}
-	if from := plain(e.From); from != "" {
+	if from := plain(cmp.Or(e.By, e.From)); from != "" {
 		what += " by " + from
 	}
 	return what

@@ -97,6 +97,10 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	if a.talk.roster != nil {
 		a.rolls.systems[a.talk.system] = a.talk.roster
 	}
+	var err error
+	if a.instance, err = engine.Instance(ctx, a.logs); err != nil {
+		return nil, err
+	}
 	if err := a.openOutside(o.Server); err != nil {
 		return nil, err
 	}

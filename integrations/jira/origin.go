@@ -203,7 +203,7 @@ func (j *Jira) missedOf(i *issue, since time.Time) []events.Event {
 			delete(shown, "digest")
 			shown = with(shown, map[string]string{"digest": shownDigest(i.describedAt(n))})
 		}
-		for _, e := range j.happened(i.Key, shown, h, h.Author.handle(), "", h.at()) {
+		for _, e := range j.happened(i.Key, shown, h, h.Author, "", h.at()) {
 			switch {
 			case e.Fact == "":
 			case e.Kind == events.IssueMoved && !moved && strings.EqualFold(e.Fields["to"], fields["status"]):
@@ -218,7 +218,7 @@ func (j *Jira) missedOf(i *issue, since time.Time) []events.Event {
 		var creator account
 		i.read("creator", &creator)
 		first := slices.DeleteFunc(i.firstLabels(labels), func(l string) bool { return !slices.Contains(labels, l) })
-		all = append(all, j.bornWith(i.Key, fields, first, creator.handle(), "", born.UTC())...)
+		all = append(all, j.bornWith(i.Key, fields, first, creator, "", born.UTC())...)
 	}
 	for n := range all {
 		all[n].ID = "" // a delivery would have another

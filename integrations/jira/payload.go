@@ -183,17 +183,17 @@ func (j *Jira) changed(p *payload, id string, at time.Time) []events.Event {
 		return nil
 	}
 	fields := j.fieldsOf(p.Issue)
-	return j.happened(p.Issue.Key, fields, p.Changelog, p.User.handle(), id, at)
+	return j.happened(p.Issue.Key, fields, p.Changelog, p.User, id, at)
 }
 
 // happened are the events of an entry of an issue's history, given what the issue is. IDs of events
 // begin with id.
-func (j *Jira) happened(key string, fields map[string]string, h *history, from, id string, at time.Time) []events.Event {
+func (j *Jira) happened(key string, fields map[string]string, h *history, from account, id string, at time.Time) []events.Event {
 	var all []events.Event
 	entry := ident(string(h.ID))
 	add := func(kind events.Kind, what string, more map[string]string) {
 		e := events.Event{
-			ID: id + "/" + what, Source: System, Kind: kind, Subject: key, At: at, From: from, Fields: with(fields, more), Link: j.browse(key),
+			ID: id + "/" + what, Source: System, Kind: kind, Subject: key, At: at, From: from.handle(), By: from.Shown, Fields: with(fields, more), Link: j.browse(key),
 		}
 		if entry != "" {
 			e.Fact = string(kind) + " " + key + " " + entry
@@ -227,10 +227,10 @@ func (j *Jira) createdWith(p *payload, id string, at time.Time) []events.Event {
 	fields := j.fieldsOf(p.Issue)
 	var labels []string
 	p.Issue.read("labels", &labels)
-	return j.bornWith(p.Issue.Key, fields, labels, p.User.handle(), id, at)
+	return j.bornWith(p.Issue.Key, fields, labels, p.User, id, at)
 }
 
-func (j *Jira) bornWith(key string, fields map[string]string, labels []string, from, id string, at time.Time) []events.Event {
+func (j *Jira) bornWith(key string, fields map[string]string, labels []string, from account, id string, at time.Time) []events.Event {
 	if fields["run"] != "" {
 		return nil
 	}
@@ -239,7 +239,7 @@ func (j *Jira) bornWith(key string, fields map[string]string, labels []string, f
 		if ident(label) != "" {
 			all = append(all, events.Event{
 				ID: id + "/label/" + label, Source: System, Kind: events.IssueLabelled, Subject: key, Fact: string(events.IssueLabelled) + " " + key + " created " + label,
-				At: at, From: from, Fields: with(fields, map[string]string{"label": label}), Link: j.browse(key),
+				At: at, From: from.handle(), By: from.Shown, Fields: with(fields, map[string]string{"label": label}), Link: j.browse(key),
 			})
 		}
 	}

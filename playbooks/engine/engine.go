@@ -105,8 +105,7 @@ type Engine struct {
 	work     sync.WaitGroup // loops and port calls
 }
 
-// Instance is the random name of this installation: it makes keys unique in systems that
-// several installations share.
+// Instance is the name of this installation.
 func (e *Engine) Instance() string { return e.instance }
 
 // Open reads what the store knows and returns an engine that is at rest: call
@@ -125,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	var err error
-	if e.instance, err = e.record.instance(ctx); err != nil {
+	if e.instance, err = Instance(ctx, o.Logs); err != nil {
 		return nil, err
 	}
 	if e.next, err = e.record.lastRun(ctx); err != nil {

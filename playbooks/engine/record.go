@@ -128,15 +128,17 @@ func (r *record) get(ctx context.Context, key string, v any) (found bool, err er
 	return true, nil
 }
 
-func (r *record) instance(ctx context.Context) (string, error) {
-	data, err := r.logs.Get(ctx, instanceKey)
+// Instance is the random name of the installation whose logs these are: it makes keys and labels
+// unique in systems that several installations share.
+func Instance(ctx context.Context, logs *store.Logs) (string, error) {
+	data, err := logs.Get(ctx, instanceKey)
 	if err != nil || data != nil {
 		return string(data), err
 	}
 	var b [6]byte
 	rand.Read(b[:]) // never fails, see crypto/rand
 	name := hex.EncodeToString(b[:])
-	return name, r.logs.Set(ctx, store.Set{Key: instanceKey, Value: []byte(name)})
+	return name, logs.Set(ctx, store.Set{Key: instanceKey, Value: []byte(name)})
 }
 
 func (r *record) lastRun(ctx context.Context) (int, error) {
