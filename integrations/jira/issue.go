@@ -31,7 +31,8 @@ func (j *Jira) label(run string) string {
 }
 
 // Find implements steps.Tracker. It searches for the label that the create request sets, and
-// believes what it finds only after a look at the issue itself. Where none is found, or one that is older
+// believes what it finds only after a look at the issue itself, and only if Muster's own account made it: anybody
+// may put a label on an issue. Where none is found, or one that is older
 // than tried, it answers with RetryAfter() until Options.IndexLag has passed since tried. Of several the one
 // with the lowest number stays: the others are linked to it, explained, closed, and lose the label.
 func (j *Jira) Find(ctx context.Context, run string, tried time.Time) (string, bool, error) {
@@ -43,12 +44,21 @@ func (j *Jira) Find(ctx context.Context, run string, tried time.Time) (string, b
 	}
 	var found []*issue
 	for _, hit := range hits {
-		i, err := j.getIssue(ctx, cmp.Or(hit.Key, hit.ID), []string{"labels", "status", "created", "issuelinks"})
+		i, err := j.getIssue(ctx, cmp.Or(hit.Key, hit.ID), []string{"labels", "status", "created", "creator", "issuelinks"})
 		if isGone(err) {
 			continue // the index remembers it
 		}
 		if err != nil {
 			return "", false, err
+		}
+		me, err := j.myself(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		var creator account
+		if i.read("creator", &creator); !creator.is(me) {
+			j.log.Warn("an issue has the label of a release, and is none: somebody else made it", "run", run, "issue", i.Key)
+			continue
 		}
 		var labels []string
 		if i.read("labels", &labels); slices.Contains(labels, label) && !slices.ContainsFunc(found, func(o *issue) bool { return o.ID == i.ID }) {
