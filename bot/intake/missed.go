@@ -59,6 +59,9 @@ func (in *Intake) look(ctx context.Context, source string, origin events.Origin)
 	if !there {
 		return in.keep(ctx, store.Set{Key: key, Value: encode(now)})
 	}
+	if last.After(now) {
+		last = now // the clock was ahead then, and what happens until that time is not to be missed
+	}
 	since := last.Add(-overlap)
 	if oldest := now.Add(-longestLook); since.Before(oldest) {
 		in.o.Log.Warn("what happened before is not looked for", "source", source, "since", oldest, "last", last)
