@@ -5,35 +5,21 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-	"time"
 
+	"github.com/muster-release/muster/cmd/internal/alone"
 	"github.com/muster-release/muster/integrations/gitlab/gitlabfake"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("gitlabfake", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags, listen := alone.Flags("gitlabfake", "127.0.0.1:8091", "address to listen on", out)
 	var opts gitlabfake.Options
-	listen := flags.String("listen", "127.0.0.1:8091", "address to listen on")
 	path := flags.String("base-path", "", "path below which it is installed, such as /git")
 	flags.StringVar(&opts.Token, "token", "", "token of the administrator; empty: a random one")
 	flags.BoolVar(&opts.NoInputs, "no-inputs", false, "be a server that does not know pipeline inputs")
@@ -88,14 +74,5 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if told.URL == "" {
 		fmt.Fprint(out, "\nNo webhooks are sent; begin with --hook http://127.0.0.1:PORT/gitlab/webhook to send them there.\n")
 	}
-	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = server.Close()
-		<-ended
-	}
-	return err
+	return alone.Serve(ctx, l, s)
 }

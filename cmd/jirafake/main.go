@@ -6,33 +6,21 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/muster-release/muster/cmd/internal/alone"
 	"github.com/muster-release/muster/integrations/jira/jirafake"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("jirafake", flag.ContinueOnError)
-	flags.SetOutput(out)
-	listen := flags.String("listen", "127.0.0.1:8091", "address of the API and the page")
+	flags, listen := alone.Flags("jirafake", "127.0.0.1:8091", "address of the API and the page", out)
 	flavor := flags.String("flavor", string(jirafake.Cloud), "cloud or datacenter")
 	lag := flags.Duration("index-lag", 2*time.Second, "how long a change takes until search knows of it")
 	file := flags.String("seed", "", "JSON file of people, projects and issues instead of the built-in ones")
@@ -77,18 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(out, "user            %s %s token %s\n", u.Name, u.Email, u.Token)
 	}
 	fmt.Fprintf(out, "\n%s", hint(j, *flavor, people, *hook, *secret))
-
-	server := &http.Server{Handler: j, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err = <-ended:
-		return fmt.Errorf("jirafake: serve: %w", err)
-	case <-ctx.Done():
-	}
-	err = server.Close()
-	<-ended
-	return err
+	return alone.Serve(ctx, l, j)
 }
 
 // hint says what Muster has to be told, and how to try it by hand.

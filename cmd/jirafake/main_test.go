@@ -1,87 +1,18 @@
 package main
 
 import (
-	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/muster-release/muster/cmd/internal/alone/alonetest"
 )
-
-// screen is what the program printed.
-type screen struct {
-	mu      sync.Mutex
-	text    strings.Builder
-	changed chan struct{}
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer func() { close(s.changed); s.changed = make(chan struct{}) }()
-	return s.text.Write(p)
-}
-
-// find waits until something was printed.
-func (s *screen) find(t *testing.T, pattern string) string {
-	t.Helper()
-	late := time.After(10 * time.Second)
-	for {
-		s.mu.Lock()
-		text, changed := s.text.String(), s.changed
-		s.mu.Unlock()
-		if found := regexp.MustCompile(pattern).FindStringSubmatch(text); found != nil {
-			return found[len(found)-1]
-		}
-		select {
-		case <-changed:
-		case <-late:
-			t.Fatalf("nothing like %q was printed:\n%s", pattern, text)
-		}
-	}
-}
-
-func start(t *testing.T, args ...string) *screen {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	out := &screen{changed: make(chan struct{})}
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), out) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return out
-}
-
-func do(t *testing.T, method, url string, header map[string]string, body string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequest(method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range header {
-		r.Header.Set(name, value)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(got)
-}
 
 func TestRunAlone(t *testing.T) {
 	told := make(chan string, 10)
@@ -90,10 +21,10 @@ func TestRunAlone(t *testing.T) {
 		told <- r.Header.Get("X-Hub-Signature") + string(raw)
 	}))
 	defer muster.Close()
-	out := start(t, "--flavor", "datacenter", "--index-lag", "0s", "--webhook", muster.URL+"/jira/webhook")
-	page, token := out.find(t, `page +(\S+)`), out.find(t, `access token +(\S+)`)
+	out := alonetest.Start(t, run, "--flavor", "datacenter", "--index-lag", "0s", "--webhook", muster.URL+"/jira/webhook")
+	page, token := out.Find(t, `page +(\S+)`), out.Find(t, `access token +(\S+)`)
 	auth := map[string]string{"Authorization": "Bearer " + token, "Content-Type": "application/json"}
-	status, made := do(t, "POST", page+"/rest/api/2/issue", auth, `{"fields": {"project": {"key": "REL"}, "issuetype": {"name": "Release"}, "summary": "Release 1 to production"}}`)
+	status, made := alonetest.Do(t, "POST", page+"/rest/api/2/issue", auth, `{"fields": {"project": {"key": "REL"}, "issuetype": {"name": "Release"}, "summary": "Release 1 to production"}}`)
 	if status != 201 || !strings.Contains(made, `"REL-1"`) {
 		t.Fatalf("HTTP %d: %s", status, made)
 	}
@@ -105,7 +36,7 @@ func TestRunAlone(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("nothing was told")
 	}
-	if status, got := do(t, "GET", page+"/", nil, ""); status != 200 || !strings.Contains(got, "Release 1 to production") || !strings.Contains(got, "Checkout charges twice") {
+	if status, got := alonetest.Do(t, "GET", page+"/", nil, ""); status != 200 || !strings.Contains(got, "Release 1 to production") || !strings.Contains(got, "Checkout charges twice") {
 		t.Errorf("the page is HTTP %d: %s", status, got)
 	}
 }
@@ -117,28 +48,15 @@ func TestSeedFromFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(seed), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := start(t, "--seed", file)
-	page := out.find(t, `page +(\S+)`)
-	r, err := http.NewRequest("GET", page+"/rest/api/3/issue/OPS-1", nil)
-	if err != nil {
-		t.Fatal(err)
+	out := alonetest.Start(t, run, "--seed", file)
+	page := out.Find(t, `page +(\S+)`)
+	auth := map[string]string{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("cy@example.com:t0ken"))}
+	if status, got := alonetest.Do(t, "GET", page+"/rest/api/3/issue/OPS-1", auth, ""); status != 200 || !strings.Contains(got, `"Releasing"`) {
+		t.Errorf("HTTP %d: %s", status, got)
 	}
-	r.SetBasicAuth("cy@example.com", "t0ken")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if raw, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !strings.Contains(string(raw), `"Releasing"`) {
-		t.Errorf("HTTP %d: %s", resp.StatusCode, raw)
-	}
-	out.find(t, `API token +t0ken`)
+	out.Find(t, `API token +t0ken`)
 }
 
 func TestRefuses(t *testing.T) {
-	for _, args := range [][]string{{"--flavor", "server"}, {"--seed", "/none/of/it"}, {"--listen", "nowhere:x"}} {
-		if err := run(t.Context(), append([]string{"--listen", "127.0.0.1:0"}, args...), io.Discard); err == nil {
-			t.Errorf("%q is taken", args)
-		}
-	}
+	alonetest.Refuses(t, run, []string{"--flavor", "server"}, []string{"--seed", "/none/of/it"}, []string{"--listen", "nowhere:x"})
 }

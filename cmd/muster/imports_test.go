@@ -48,8 +48,10 @@ var importRules = []importRule{
 	{"configs/discover", []string{"configs", "playbooks", "github.com/goccy/go-yaml/...", "golang.org/x/mod/...", "golang.org/x/sync/errgroup"}, nil},
 	{"configs", []string{"playbooks", "github.com/robfig/cron/v3", "github.com/goccy/go-yaml/...", "github.com/agext/levenshtein", "github.com/Masterminds/semver/v3"}, nil},
 
-	// What fakes are made of; no adapter sees it.
+	// What fakes, and the programs that run one alone, are made of; no adapter sees it.
 	{"integrations/accidents", nil, nil},
+	{"cmd/internal/alone", nil, []string{"cmd/internal/alone/..."}},
+	{"cmd/internal/alone/alonetest", []string{"cmd/internal/alone"}, nil},
 
 	// An adapter sees ports and plain types, and alone its vendor's SDK. Adapters
 	// never import each other: a new one gets a rule of its own here.
@@ -62,17 +64,17 @@ var importRules = []importRule{
 	}, []string{"integrations/slack/..."}},
 	{"integrations/gitlab/gitlabfake", nil, []string{"gitlab.com/gitlab-org/api/client-go/v2/..."}},
 	{"integrations/gitlab", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "gitlab.com/gitlab-org/api/client-go/v2/...", "golang.org/x/mod/...", "golang.org/x/sync/..."}, []string{"integrations/gitlab/..."}},
-	{"cmd/gitlabfake", []string{"integrations/gitlab/gitlabfake"}, nil},
+	{"cmd/gitlabfake", []string{"cmd/internal/alone", "integrations/gitlab/gitlabfake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/jira/jirafake/openapicheck", []string{"github.com/getkin/kin-openapi/..."}, nil},
 	{"integrations/jira/jirafake", []string{"integrations/accidents"}, []string{"github.com/andygrunwald/go-jira", "integrations/jira/jirafake/..."}},
 	{"integrations/jira", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "github.com/andygrunwald/go-jira", "golang.org/x/sync/..."}, []string{"integrations/jira/..."}},
-	{"cmd/jirafake", []string{"integrations/jira/jirafake"}, nil},
+	{"cmd/jirafake", []string{"cmd/internal/alone", "integrations/jira/jirafake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/pagerduty/pagerdutyfake", []string{"integrations/accidents"}, nil},
 	{"integrations/pagerduty", []string{"playbooks", "playbooks/steps", "github.com/PagerDuty/go-pagerduty"}, []string{"integrations/pagerduty/..."}},
-	{"cmd/pagerdutyfake", []string{"integrations/pagerduty/pagerdutyfake"}, nil},
+	{"cmd/pagerdutyfake", []string{"cmd/internal/alone", "integrations/pagerduty/pagerdutyfake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/alertmanager", []string{"bot/events"}, nil},
 	{"integrations/registry", []string{"playbooks", "playbooks/steps", "github.com/google/go-containerregistry/..."}, nil},
-	{"cmd/slackfake", []string{"integrations/slack/slackfake"}, nil},
+	{"cmd/slackfake", []string{"cmd/internal/alone", "integrations/slack/slackfake"}, []string{"cmd/internal/alone/..."}},
 
 	// The only place that sees concrete types.
 	{"cmd/muster", []string{

@@ -4,33 +4,19 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/muster-release/muster/cmd/internal/alone"
 	"github.com/muster-release/muster/integrations/pagerduty/pagerdutyfake"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("pagerdutyfake", flag.ContinueOnError)
-	flags.SetOutput(out)
-	listen := flags.String("listen", "127.0.0.1:8093", "address of the APIs and the page")
+	flags, listen := alone.Flags("pagerdutyfake", "127.0.0.1:8093", "address of the APIs and the page", out)
 	token := flags.String("token", "pagerdutyfake-token", "token of the REST API")
 	key := flags.String("routing-key", "0123456789abcdef0123456789abcdef", "integration key that events are taken for, of 32 characters")
 	if err := flags.Parse(args); err != nil {
@@ -52,18 +38,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	schedule := seed(p)
 	url := "http://" + l.Addr().String()
 	fmt.Fprintf(out, "page            %s\nrouting key     %s\ntoken           %s\nschedule        %s\n\n%s", url, *key, *token, schedule.ID, hint(url, *key, *token, schedule))
-
-	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err = <-ended:
-		return fmt.Errorf("pagerdutyfake: serve: %w", err)
-	case <-ctx.Done():
-	}
-	err = server.Close()
-	<-ended
-	return err
+	return alone.Serve(ctx, l, p)
 }
 
 // turns is how many weeks of shifts there are.

@@ -5,32 +5,22 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
+	"github.com/muster-release/muster/cmd/internal/alone"
 	"github.com/muster-release/muster/integrations/slack/slackfake"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	alone.Main(func(ctx context.Context, args []string, out io.Writer) error { return run(ctx, args, os.Stdin, out) })
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	flags := flag.NewFlagSet("slackfake", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags, listen := alone.Flags("slackfake", "127.0.0.1:8090", "address of the Web API and the page", out)
 	var opts slackfake.Options
-	flags.StringVar(&opts.Listen, "listen", "127.0.0.1:8090", "address of the Web API and the page")
 	flags.StringVar(&opts.App, "app", "", "base URL of the app, for deliveries over HTTP; empty: Socket Mode")
 	flags.StringVar(&opts.Bot, "bot", "muster", "name of the bot")
 	flags.StringVar(&opts.Command, "command", "/muster", "the app's slash command")
@@ -40,6 +30,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	opts.Listen = *listen
 	w, err := slackfake.New(opts)
 	if err != nil {
 		return err
