@@ -108,6 +108,13 @@ type Answer struct {
 	Err  error // why the line came to nothing; nil when it was carried out
 }
 
+// Final reports whether an answer is the last word: the line was carried out, or is
+// refused whenever it comes again. After any other the same line with the same Cause may be
+// executed again, and finds out.
+func (a Answer) Final() bool {
+	return a.Err == nil || isPermanent(a.Err) || errors.Is(a.Err, engine.ErrNoRun) || errors.Is(a.Err, engine.ErrNoPlan)
+}
+
 // Execute carries out a line and says what came of it. An Answer whose Err wraps
 // engine.ErrStopped, or that comes after ctx has ended, is no last word: the same line
 // with the same Cause finds out.

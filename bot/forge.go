@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -167,17 +166,4 @@ func (r *Reporters) showOnForge(ctx context.Context, d *desk, at string, what an
 		}
 		return r.scribe.write(ctx, at, want)
 	})
-}
-
-// lanePrefixes are what each lane notes of a run, besides its cursors.
-var lanePrefixes = map[string][]string{
-	"chat": {boardPrefix, requestPrefix, announcePrefix}, "forge": {forgePrefix}, "pager": {pagePrefix},
-}
-
-func prefixesOf(lane, run string) []string {
-	prefixes := []string{cursorPrefix + run + "/" + lane + "/"}
-	for _, prefix := range lanePrefixes[lane] {
-		prefixes = append(prefixes, prefix+run+"/")
-	}
-	return slices.Clip(prefixes)
 }

@@ -125,7 +125,7 @@ func (b *Bot) Receive(ctx context.Context, e chat.Event) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l letter
-	known, err := b.notes().read(ctx, key, &l)
+	known, err := b.notebook().read(ctx, key, &l)
 	if err != nil {
 		return fmt.Errorf("bot: receive: %w", err)
 	}
@@ -133,7 +133,7 @@ func (b *Bot) Receive(ctx context.Context, e chat.Event) error {
 		// The clock orders events across restarts; within one process it is order itself.
 		b.last = max(b.last+1, uint64(time.Now().UnixNano()))
 		l = letter{Number: b.last, Event: &e}
-		if err := b.notes().write(ctx, key, l); err != nil {
+		if err := b.notebook().write(ctx, key, l); err != nil {
 			return fmt.Errorf("bot: receive: %w", err)
 		}
 	}
@@ -142,7 +142,7 @@ func (b *Bot) Receive(ctx context.Context, e chat.Event) error {
 	return nil
 }
 
-func (b *Bot) notes() notes { return notes{b.o.Logs} }
+func (b *Bot) notebook() notebook { return notebook{b.o.Logs} }
 
 // take hands a letter to the workers, once, if there are any. The lock is held.
 func (b *Bot) take(l *letter) {
@@ -240,7 +240,7 @@ func (b *Bot) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.notes().remove(ctx, old...)
+	return b.notebook().remove(ctx, old...)
 }
 
 // decide carries a letter's line out, and leaves the answer to others.
@@ -256,7 +256,7 @@ func (b *Bot) decide(p *process, l *letter) {
 	defer b.followUp(p, l)
 	answer := b.execute(p.ctx, line, l.Command, func(ctx context.Context, cmd playbooks.Command) error {
 		l.Command = &cmd
-		return b.notes().write(ctx, l.key, l)
+		return b.notebook().write(ctx, l.key, l)
 	})
 	if p.ctx.Err() != nil || errors.Is(answer.Err, engine.ErrStopped) {
 		return // the next process finds out
@@ -334,7 +334,7 @@ func (b *Bot) answer(p *process, l *letter, m chat.Message, from string) {
 		}
 		b.o.Log.Error("an answer could not be posted, and is given up", "channel", m.Channel, "key", m.Key, "text", m.Card.Text, "error", err)
 	}
-	if err := b.notes().write(p.ctx, l.key, letter{Answered: time.Now()}); err != nil {
+	if err := b.notebook().write(p.ctx, l.key, letter{Answered: time.Now()}); err != nil {
 		b.o.Log.Warn("an answer is posted, and that could not be noted: it is looked for after a restart", "key", l.key, "error", err)
 		return
 	}

@@ -29,7 +29,7 @@ func NewNotifier(to chat.Poster, logs *store.Logs, channels func(environment str
 	if channels == nil {
 		channels = func(string) []string { return nil }
 	}
-	return &Notifier{scribe{notes{logs}, to}, channels}
+	return &Notifier{scribe{notebook{logs}, to}, channels}
 }
 
 // places are the channels of an order, with the note about each.

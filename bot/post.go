@@ -28,7 +28,7 @@ type Posts struct{ scribe }
 
 // NewPosts returns Posts that speak through a poster and remember what they have said in logs.
 func NewPosts(logs *store.Logs, poster chat.Poster) *Posts {
-	return &Posts{scribe{notes{logs}, poster}}
+	return &Posts{scribe{notebook{logs}, poster}}
 }
 
 // Say posts a card at the top level of a channel, unless that was done under the same key.

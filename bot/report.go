@@ -91,7 +91,7 @@ func NewReporters(o ReporterOptions) *Reporters {
 	}
 	o.Pace = cmp.Or(o.Pace, time.Second)
 	o.PageAfter = cmp.Or(o.PageAfter, DefaultPageAfter)
-	r := &Reporters{o: o, scribe: scribe{notes{o.Logs}, o.Chat}, newest: -1}
+	r := &Reporters{o: o, scribe: scribe{notebook{o.Logs}, o.Chat}, newest: -1}
 	r.chat = &lane{name: "chat", workers: 4, agenda: newAgenda(o.Pace), report: r.reportChat}
 	r.lanes = append(r.lanes, r.chat)
 	if o.Tracker != nil {
@@ -322,7 +322,7 @@ func (r *Reporters) look(ctx context.Context, l *lane, d *desk) (final bool, err
 }
 
 // finish forgets a run whose reports are final, all but the way from its threads to it.
-// Its issue's key stays until both lanes are done: the board shows it.
+// Its issue's key stays until all lanes are done: the board shows it.
 func (r *Reporters) finish(ctx context.Context, l *lane, run string) error {
 	r.finishing.Lock()
 	defer r.finishing.Unlock()

@@ -5,11 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
-	"time"
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/store"
@@ -42,93 +40,21 @@ const (
 	threadPrefix   = "bot/thread/"
 )
 
+// lanePrefixes are what each lane notes of a run, besides its cursors.
+var lanePrefixes = map[string][]string{
+	"chat": {boardPrefix, requestPrefix, announcePrefix}, "forge": {forgePrefix}, "pager": {pagePrefix},
+}
+
+func prefixesOf(lane, run string) []string {
+	prefixes := []string{cursorPrefix + run + "/" + lane + "/"}
+	for _, prefix := range lanePrefixes[lane] {
+		prefixes = append(prefixes, prefix+run+"/")
+	}
+	return slices.Clip(prefixes)
+}
+
 func threadKey(h chat.Handle) string {
 	return threadPrefix + url.PathEscape(h.Channel) + "/" + url.PathEscape(h.ID)
-}
-
-// callTime is the longest that one call of a chat or tracker may take.
-const callTime = 20 * time.Second
-
-// calling limits one call of a port.
-func calling(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, callTime, fmt.Errorf("no answer within %v", callTime))
-}
-
-func isPermanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
-}
-
-func isGone(err error) bool {
-	var g chat.Gone
-	return errors.As(err, &g) && g.Gone()
-}
-
-// retryAfter reports when a port that refused a call for now wants it again.
-func retryAfter(err error) (time.Duration, bool) {
-	var r interface{ RetryAfter() time.Duration }
-	if errors.As(err, &r) {
-		return r.RetryAfter(), true
-	}
-	return 0, false
-}
-
-// refused reports whether a call that failed certainly had no effect.
-func refused(err error) bool {
-	_, later := retryAfter(err)
-	return later || isPermanent(err) || isGone(err)
-}
-
-// notes keeps what the reporters have to remember.
-type notes struct{ logs *store.Logs }
-
-// read reports whether there is a note at key.
-func (n notes) read(ctx context.Context, key string, v any) (bool, error) {
-	data, err := n.logs.Get(ctx, key)
-	if err != nil || data == nil {
-		return false, err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("bot: key %q: %w", key, err)
-	}
-	return true, nil
-}
-
-// write is finished even when ctx ends meanwhile: what it notes has happened.
-func (n notes) write(ctx context.Context, key string, v any, more ...store.Set) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("bot: key %q: %w", key, err)
-	}
-	return n.logs.Set(context.WithoutCancel(ctx), append(more, store.Set{Key: key, Value: data})...)
-}
-
-// keys returns the keys that begin with prefix.
-func (n notes) keys(ctx context.Context, prefix string) ([]string, error) {
-	var keys []string
-	for pair, err := range n.logs.Keys(ctx, prefix) {
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, string(pair.Key))
-	}
-	return keys, nil
-}
-
-// remove deletes keys, the last one last.
-func (n notes) remove(ctx context.Context, keys ...string) error {
-	for len(keys) > 0 {
-		batch := keys[:min(len(keys), store.MaxTxnOps/2)]
-		keys = keys[len(batch):]
-		sets := make([]store.Set, len(batch))
-		for i, key := range batch {
-			sets[i].Key = key
-		}
-		if err := n.logs.Set(ctx, sets...); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // kept is what is remembered of a message that is kept true. It is written
@@ -163,7 +89,7 @@ func cardDigest(c chat.Card) string {
 
 // scribe posts messages and keeps them true.
 type scribe struct {
-	notes
+	notebook
 	chat chat.Poster
 }
 
