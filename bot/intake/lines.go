@@ -18,8 +18,9 @@ type entry struct {
 	source, subject string
 }
 
-// line is what waits for one subject, oldest first. A line is in its source's ready list, or
-// somebody works on its first entry, or it waits for a timer.
+// line is what waits for one subject, oldest first. It is a queue, and no line of the
+// command language, which is a bot.Line. It is in its source's ready list, or somebody works on its
+// first entry, or it waits for a timer.
 type line struct {
 	source   *source
 	name     string

@@ -1,6 +1,7 @@
 package alertmanager
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -99,7 +100,7 @@ func (a *alert) event(p *payload, now time.Time) (events.Event, bool) {
 	set("alert", a.Labels["alertname"], mostValue)
 	set("severity", a.Labels["severity"], mostValue)
 	set("receiver", p.Receiver, mostValue)
-	set("summary", first(a.Annotations["summary"], a.Annotations["description"], a.Annotations["message"]), mostSummary)
+	set("summary", cmp.Or(a.Annotations["summary"], a.Annotations["description"], a.Annotations["message"]), mostSummary)
 	if p.Truncated > 0 {
 		set("truncated", strconv.Itoa(p.Truncated), mostValue)
 	}
@@ -133,15 +134,6 @@ func link(all ...string) string {
 	for _, l := range all {
 		if len(l) <= 2000 && (strings.HasPrefix(l, "https://") || strings.HasPrefix(l, "http://")) && utf8.ValidString(l) {
 			return l
-		}
-	}
-	return ""
-}
-
-func first(all ...string) string {
-	for _, s := range all {
-		if s != "" {
-			return s
 		}
 	}
 	return ""
