@@ -38,6 +38,11 @@ func (in *Intake) moved(ctx context.Context, e events.Event) error {
 		return nil
 	}
 	log := in.o.Log.With("source", e.Source, "issue", e.Fields["issue"], "run", run, "to", to)
+	if e.Fact == "" {
+		// All such answers would be one and the same. It is found by looking, with what tells it from others.
+		log.Info("a move that cannot be told from others is left until it is found by looking")
+		return nil
+	}
 	if !runForm.MatchString(run) {
 		log.Warn("a release issue that was moved names no run")
 		return nil
