@@ -65,11 +65,7 @@ func (q *request) theCommit() (*commit, *problem) {
 	return nil, notFound("Commit")
 }
 
-func (q *request) getCommit() (any, *problem) {
-	c, p := q.theCommit()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getCommit(c *commit) (any, *problem) {
 	o := q.commitJSON(c)
 	o["project_id"] = q.project.id
 	o["status"], o["last_pipeline"] = nil, nil
@@ -97,11 +93,7 @@ func (q *request) getCommit() (any, *problem) {
 	return o, nil
 }
 
-func (q *request) commitDiff() (any, *problem) {
-	c, p := q.theCommit()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) commitDiff(c *commit) (any, *problem) {
 	var parent *commit
 	if len(c.parents) > 0 {
 		parent = c.parents[0]
@@ -109,11 +101,7 @@ func (q *request) commitDiff() (any, *problem) {
 	return q.pages(changes(parent, c))
 }
 
-func (q *request) commitRefs() (any, *problem) {
-	c, p := q.theCommit()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) commitRefs(c *commit) (any, *problem) {
 	var all []any
 	kind := q.str("type")
 	if kind != "tag" {
@@ -133,11 +121,7 @@ func (q *request) commitRefs() (any, *problem) {
 	return q.pages(all)
 }
 
-func (q *request) commitMerges() (any, *problem) {
-	c, p := q.theCommit()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) commitMerges(c *commit) (any, *problem) {
 	var all []any
 	for _, m := range slices.Backward(q.project.merges) {
 		if m.mergeCommit == c || m.head == c || slices.Contains(m.commits(), c) {

@@ -58,11 +58,7 @@ func (q *request) theHook() (*hook, *problem) {
 	return nil, notFound("")
 }
 
-func (q *request) getHook() (any, *problem) {
-	h, p := q.theHook()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getHook(h *hook) (any, *problem) {
 	return q.hookJSON(h), nil
 }
 
@@ -80,11 +76,7 @@ func (q *request) createHook() (any, *problem) {
 	return q.hookJSON(q.s.addHook(q.hookList(), q.changeHook(h))), nil
 }
 
-func (q *request) editHook() (any, *problem) {
-	h, p := q.theHook()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) editHook(h *hook) (any, *problem) {
 	h.Hook = q.changeHook(h.Hook)
 	h.fails, h.off, h.until = 0, false, time.Time{}
 	return q.hookJSON(h), nil
@@ -107,11 +99,7 @@ func (q *request) changeHook(h Hook) Hook {
 	return h
 }
 
-func (q *request) deleteHook() (any, *problem) {
-	h, p := q.theHook()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) deleteHook(h *hook) (any, *problem) {
 	list := q.hookList()
 	*list = slices.DeleteFunc(slices.Clone(*list), func(one *hook) bool { return one == h })
 	return nil, nil

@@ -70,11 +70,7 @@ func (q *request) jobPages(jobs []*job) (any, *problem) {
 
 func (q *request) listJobs() (any, *problem) { return q.jobPages(q.project.jobs) }
 
-func (q *request) pipelineJobs() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) pipelineJobs(pl *pipeline) (any, *problem) {
 	return q.jobPages(pl.jobs)
 }
 
@@ -87,19 +83,11 @@ func (q *request) theJob() (*job, *problem) {
 	return nil, notFound("")
 }
 
-func (q *request) getJob() (any, *problem) {
-	j, p := q.theJob()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getJob(j *job) (any, *problem) {
 	return q.jobJSON(j), nil
 }
 
-func (q *request) playJob() (any, *problem) {
-	j, p := q.theJob()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) playJob(j *job) (any, *problem) {
 	vars, p := q.variables("job_variables_attributes")
 	level := q.project.level(q.user)
 	switch {
@@ -125,11 +113,7 @@ func (q *request) playJob() (any, *problem) {
 	return q.jobJSON(j), nil
 }
 
-func (q *request) cancelOneJob() (any, *problem) {
-	j, p := q.theJob()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) cancelOneJob(j *job) (any, *problem) {
 	if !ended(j.status) && j.status != "manual" {
 		q.s.cancelJob(j, time.Now())
 		q.s.process(j.pipeline, time.Now())
@@ -137,11 +121,7 @@ func (q *request) cancelOneJob() (any, *problem) {
 	return q.jobJSON(j), nil
 }
 
-func (q *request) retryJob() (any, *problem) {
-	j, p := q.theJob()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) retryJob(j *job) (any, *problem) {
 	if j.retried || !ended(j.status) || j.status == "skipped" {
 		return nil, refuse(http.StatusForbidden, "403 Forbidden - Job is not retryable")
 	}
@@ -151,11 +131,7 @@ func (q *request) retryJob() (any, *problem) {
 }
 
 // jobTrace is what the job wrote; while it runs, its beginning.
-func (q *request) jobTrace() (any, *problem) {
-	j, p := q.theJob()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) jobTrace(j *job) (any, *problem) {
 	out := ""
 	switch {
 	case !j.finished.IsZero() && !j.started.IsZero():
@@ -171,11 +147,7 @@ func (q *request) jobTrace() (any, *problem) {
 	return raw{"text/plain", []byte(out)}, nil
 }
 
-func (q *request) jobArtifact() (any, *problem) {
-	j, p := q.theJob()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) jobArtifact(j *job) (any, *problem) {
 	return artifact(j, q.param("path"))
 }
 

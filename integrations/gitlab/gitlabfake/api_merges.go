@@ -30,14 +30,11 @@ func (q *request) mergePages(all []*merge) (any, *problem) {
 			(!q.has("author_username") || q.str("author_username") == m.author.Username) &&
 			(!q.has("iids") || slices.Contains(q.list("iids"), strconv.FormatInt(m.iid, 10))) &&
 			(!q.has("search") || strings.Contains(strings.ToLower(m.title+" "+m.description), strings.ToLower(q.str("search"))))
-		for name, at := range map[string]time.Time{"updated": m.updated, "created": m.created} {
-			in, p := q.between(name, at)
-			if p != nil {
-				return nil, p
-			}
-			keep = keep && in
+		in, p := q.during(m.updated, m.created)
+		if p != nil {
+			return nil, p
 		}
-		if keep {
+		if keep && in {
 			found = append(found, m)
 		}
 	}
@@ -51,16 +48,9 @@ func (q *request) mergePages(all []*merge) (any, *problem) {
 		case "title":
 			c = cmp.Compare(a.title, b.title)
 		}
-		if c = cmp.Or(c, cmp.Compare(a.id, b.id)); q.str("sort") != "asc" {
-			return -c
-		}
-		return c
+		return q.latestFirst(cmp.Or(c, cmp.Compare(a.id, b.id)))
 	})
-	var out []any
-	for _, m := range found {
-		out = append(out, q.mergeJSON(m))
-	}
-	return q.pages(out)
+	return pagesOf(q, found, q.mergeJSON)
 }
 
 func (q *request) theMerge() (*merge, *problem) {
@@ -72,11 +62,7 @@ func (q *request) theMerge() (*merge, *problem) {
 	return nil, notFound("")
 }
 
-func (q *request) getMerge() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getMerge(m *merge) (any, *problem) {
 	return q.mergeWhole(m), nil
 }
 
@@ -104,11 +90,7 @@ func (q *request) createMerge() (any, *problem) {
 	return q.mergeWhole(q.s.addMerge(p, q.user, source, target, title, q.str("description"))), nil
 }
 
-func (q *request) updateMerge() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) updateMerge(m *merge) (any, *problem) {
 	action := "update"
 	changed := object{}
 	if q.has("title") && q.str("title") != m.title {
@@ -138,11 +120,7 @@ func (q *request) updateMerge() (any, *problem) {
 	return q.mergeWhole(m), nil
 }
 
-func (q *request) acceptMerge() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) acceptMerge(m *merge) (any, *problem) {
 	if q.project.level(q.user) < max(Developer, q.project.guard(m.target, false)) {
 		return nil, refuse(http.StatusUnauthorized, "401 Unauthorized")
 	}
@@ -156,31 +134,15 @@ func (q *request) acceptMerge() (any, *problem) {
 	return q.mergeWhole(m), nil
 }
 
-func (q *request) mergeCommits() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
-	var all []any
-	for _, c := range m.commits() {
-		all = append(all, q.commitJSON(c))
-	}
-	return q.pages(all)
+func (q *request) mergeCommits(m *merge) (any, *problem) {
+	return pagesOf(q, m.commits(), q.commitJSON)
 }
 
-func (q *request) mergeDiffs() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) mergeDiffs(m *merge) (any, *problem) {
 	return q.pages(changes(m.base, m.head))
 }
 
-func (q *request) mergePipelines() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) mergePipelines(m *merge) (any, *problem) {
 	var all []any
 	for _, pl := range slices.Backward(q.project.pipelines) {
 		if pl.merge == m || slices.Contains(m.commits(), pl.commit) {
@@ -208,19 +170,11 @@ func (q *request) approvalsJSON(m *merge) object {
 	}
 }
 
-func (q *request) getApprovals() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getApprovals(m *merge) (any, *problem) {
 	return q.approvalsJSON(m), nil
 }
 
-func (q *request) approveMerge() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) approveMerge(m *merge) (any, *problem) {
 	if slices.Contains(m.approvals, q.user) || m.author == q.user {
 		return nil, refuse(http.StatusUnauthorized, "401 Unauthorized")
 	}
@@ -228,11 +182,7 @@ func (q *request) approveMerge() (any, *problem) {
 	return q.approvalsJSON(m), nil
 }
 
-func (q *request) unapproveMerge() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) unapproveMerge(m *merge) (any, *problem) {
 	if !slices.Contains(m.approvals, q.user) {
 		return nil, notFound("")
 	}
@@ -273,11 +223,7 @@ func (q *request) body() (string, *problem) {
 	return body, nil
 }
 
-func (q *request) listNotes() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) listNotes(m *merge) (any, *problem) {
 	type line struct {
 		n    *note
 		json object
@@ -293,10 +239,7 @@ func (q *request) listNotes() (any, *problem) {
 		if q.str("order_by") == "updated_at" {
 			c = a.n.updated.Compare(b.n.updated)
 		}
-		if c = cmp.Or(c, cmp.Compare(a.n.id, b.n.id)); q.str("sort") != "asc" {
-			return -c
-		}
-		return c
+		return q.latestFirst(cmp.Or(c, cmp.Compare(a.n.id, b.n.id)))
 	})
 	var all []any
 	for _, l := range found {
@@ -305,11 +248,18 @@ func (q *request) listNotes() (any, *problem) {
 	return q.pages(all)
 }
 
+// spot is a discussion, or a note, and where it is.
+type spot struct {
+	merge      *merge
+	discussion *discussion
+	note       *note // nil: it is about the discussion
+}
+
 // theNote finds the note of the address, within its discussion where that is named.
-func (q *request) theNote() (*merge, *discussion, *note, *problem) {
+func (q *request) theNote() (spot, *problem) {
 	m, p := q.theMerge()
 	if p != nil {
-		return nil, nil, nil, p
+		return spot{}, p
 	}
 	for _, d := range m.discussions {
 		if id := q.param("discussion"); id != "" && id != d.id {
@@ -317,26 +267,19 @@ func (q *request) theNote() (*merge, *discussion, *note, *problem) {
 		}
 		for _, n := range d.notes {
 			if strconv.FormatInt(n.id, 10) == q.param("note") {
-				return m, d, n, nil
+				return spot{m, d, n}, nil
 			}
 		}
 	}
-	return nil, nil, nil, notFound("Note")
+	return spot{}, notFound("Note")
 }
 
-func (q *request) getNote() (any, *problem) {
-	m, d, n, p := q.theNote()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getNote(at spot) (any, *problem) {
+	m, d, n := at.merge, at.discussion, at.note
 	return q.noteJSON(m, d, n), nil
 }
 
-func (q *request) createNote() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) createNote(m *merge) (any, *problem) {
 	body, p := q.body()
 	if p != nil {
 		return nil, p
@@ -345,11 +288,8 @@ func (q *request) createNote() (any, *problem) {
 	return q.noteJSON(m, d, n), nil
 }
 
-func (q *request) updateNote() (any, *problem) {
-	m, d, n, p := q.theNote()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) updateNote(at spot) (any, *problem) {
+	m, d, n := at.merge, at.discussion, at.note
 	if n.author != q.user && q.project.level(q.user) < Maintainer {
 		return nil, forbidden()
 	}
@@ -367,11 +307,8 @@ func (q *request) updateNote() (any, *problem) {
 	return q.noteJSON(m, d, n), nil
 }
 
-func (q *request) deleteNote() (any, *problem) {
-	m, d, n, p := q.theNote()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) deleteNote(at spot) (any, *problem) {
+	m, d, n := at.merge, at.discussion, at.note
 	if n.author != q.user && q.project.level(q.user) < Maintainer {
 		return nil, forbidden()
 	}
@@ -380,11 +317,7 @@ func (q *request) deleteNote() (any, *problem) {
 	return nil, nil
 }
 
-func (q *request) listDiscussions() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) listDiscussions(m *merge) (any, *problem) {
 	var all []any
 	for _, d := range m.discussions {
 		all = append(all, q.discussionJSON(m, d))
@@ -392,32 +325,25 @@ func (q *request) listDiscussions() (any, *problem) {
 	return q.pages(all)
 }
 
-func (q *request) theDiscussion() (*merge, *discussion, *problem) {
+func (q *request) theDiscussion() (spot, *problem) {
 	m, p := q.theMerge()
 	if p != nil {
-		return nil, nil, p
+		return spot{}, p
 	}
 	for _, d := range m.discussions {
 		if d.id == q.param("discussion") {
-			return m, d, nil
+			return spot{m, d, nil}, nil
 		}
 	}
-	return nil, nil, notFound("Discussion")
+	return spot{}, notFound("Discussion")
 }
 
-func (q *request) getDiscussion() (any, *problem) {
-	m, d, p := q.theDiscussion()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getDiscussion(at spot) (any, *problem) {
+	m, d := at.merge, at.discussion
 	return q.discussionJSON(m, d), nil
 }
 
-func (q *request) createDiscussion() (any, *problem) {
-	m, p := q.theMerge()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) createDiscussion(m *merge) (any, *problem) {
 	body, p := q.body()
 	if p != nil {
 		return nil, p
@@ -427,11 +353,8 @@ func (q *request) createDiscussion() (any, *problem) {
 }
 
 // reply turns a single note into a thread, as GitLab does.
-func (q *request) reply() (any, *problem) {
-	m, d, p := q.theDiscussion()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) reply(at spot) (any, *problem) {
+	m, d := at.merge, at.discussion
 	body, p := q.body()
 	if p != nil {
 		return nil, p
@@ -441,11 +364,8 @@ func (q *request) reply() (any, *problem) {
 }
 
 // resolve says whether a thread is settled.
-func (q *request) resolve() (any, *problem) {
-	m, d, p := q.theDiscussion()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) resolve(at spot) (any, *problem) {
+	m, d := at.merge, at.discussion
 	if !q.has("resolved") {
 		return nil, missing("resolved")
 	}

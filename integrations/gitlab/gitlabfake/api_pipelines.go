@@ -85,14 +85,11 @@ func (q *request) listPipelines() (any, *problem) {
 		default:
 			return nil, &problem{http.StatusBadRequest, object{"error": "scope does not have a valid value"}}
 		}
-		for name, at := range map[string]time.Time{"updated": pl.updated, "created": pl.created} {
-			in, p := q.between(name, at)
-			if p != nil {
-				return nil, p
-			}
-			keep = keep && in
+		in, p := q.during(pl.updated, pl.created)
+		if p != nil {
+			return nil, p
 		}
-		if keep {
+		if keep && in {
 			found = append(found, pl)
 		}
 	}
@@ -108,16 +105,9 @@ func (q *request) listPipelines() (any, *problem) {
 		case "user_id":
 			c = cmp.Compare(a.user.id, b.user.id)
 		}
-		if c = cmp.Or(c, cmp.Compare(a.id, b.id)); q.str("sort") != "asc" {
-			return -c
-		}
-		return c
+		return q.latestFirst(cmp.Or(c, cmp.Compare(a.id, b.id)))
 	})
-	var all []any
-	for _, pl := range found {
-		all = append(all, q.pipelineInfo(pl))
-	}
-	return q.pages(all)
+	return pagesOf(q, found, q.pipelineInfo)
 }
 
 func (q *request) thePipeline() (*pipeline, *problem) {
@@ -129,11 +119,7 @@ func (q *request) thePipeline() (*pipeline, *problem) {
 	return nil, notFound("")
 }
 
-func (q *request) getPipeline() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getPipeline(pl *pipeline) (any, *problem) {
 	return q.pipelineJSON(pl), nil
 }
 
@@ -206,11 +192,7 @@ func (q *request) variables(argument string) ([]Variable, *problem) {
 }
 
 // pipelineVariables are for maintainers, and for who started the pipeline.
-func (q *request) pipelineVariables() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) pipelineVariables(pl *pipeline) (any, *problem) {
 	if q.project.level(q.user) < Maintainer && pl.user != q.user {
 		return nil, forbidden()
 	}
@@ -221,21 +203,13 @@ func (q *request) pipelineVariables() (any, *problem) {
 	return q.pages(all)
 }
 
-func (q *request) cancelPipeline() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) cancelPipeline(pl *pipeline) (any, *problem) {
 	q.s.cancel(pl, time.Now())
 	q.status = http.StatusOK
 	return q.pipelineJSON(pl), nil
 }
 
-func (q *request) retryPipeline() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) retryPipeline(pl *pipeline) (any, *problem) {
 	for _, j := range pl.latest() {
 		if j.status == "failed" || j.status == "canceled" {
 			q.s.again(j, q.user, time.Now())
@@ -270,11 +244,7 @@ func sums(jobs ...*job) (total float64, count, success, failed, skipped, broken 
 	return
 }
 
-func (q *request) testReport() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) testReport(pl *pipeline) (any, *problem) {
 	count := func(jobs ...*job) object {
 		total, n, success, failed, skipped, broken := sums(jobs...)
 		return object{
@@ -299,11 +269,7 @@ func (q *request) testReport() (any, *problem) {
 	return o, nil
 }
 
-func (q *request) testSummary() (any, *problem) {
-	pl, p := q.thePipeline()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) testSummary(pl *pipeline) (any, *problem) {
 	var suites []any
 	for _, j := range pl.suites() {
 		total, n, success, failed, skipped, broken := sums(j)

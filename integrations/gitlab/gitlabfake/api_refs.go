@@ -59,10 +59,7 @@ func (q *request) listTags() (any, *problem) {
 		default:
 			c = a.commit.at.Compare(b.commit.at)
 		}
-		if c = cmp.Or(c, cmp.Compare(a.name, b.name)); q.str("sort") != "asc" {
-			return -c
-		}
-		return c
+		return q.latestFirst(cmp.Or(c, cmp.Compare(a.name, b.name)))
 	})
 	var all []any
 	for _, t := range found {

@@ -38,11 +38,7 @@ func (q *request) statusJSON(st *commitStatus) object {
 }
 
 // listStatuses lists statuses of a commit, jobs of its pipelines included.
-func (q *request) listStatuses() (any, *problem) {
-	c, p := q.theCommit()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) listStatuses(c *commit) (any, *problem) {
 	type line struct {
 		id   int64
 		json object

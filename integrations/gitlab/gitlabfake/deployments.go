@@ -144,11 +144,7 @@ func (q *request) theEnvironment() (*environment, *problem) {
 	return nil, notFound("Environment")
 }
 
-func (q *request) getEnvironment() (any, *problem) {
-	e, p := q.theEnvironment()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getEnvironment(e *environment) (any, *problem) {
 	o := q.environmentJSON(e)
 	o["last_deployment"] = nil
 	if d := lastSuccess(q.project, e); d != nil {
@@ -185,21 +181,13 @@ func (q *request) describe(e *environment) {
 	e.url, e.about, e.tier = cmp.Or(q.str("external_url"), e.url), cmp.Or(q.str("description"), e.about), cmp.Or(q.str("tier"), e.tier)
 }
 
-func (q *request) updateEnvironment() (any, *problem) {
-	e, p := q.theEnvironment()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) updateEnvironment(e *environment) (any, *problem) {
 	q.describe(e)
 	e.updated = time.Now()
 	return q.environmentJSON(e), nil
 }
 
-func (q *request) stopEnvironment() (any, *problem) {
-	e, p := q.theEnvironment()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) stopEnvironment(e *environment) (any, *problem) {
 	e.state, e.updated = "stopped", time.Now()
 	q.status = http.StatusOK
 	return q.environmentJSON(e), nil
@@ -251,11 +239,7 @@ func (q *request) listDeployments() (any, *problem) {
 		}
 		return c
 	})
-	var all []any
-	for _, d := range found {
-		all = append(all, q.deploymentJSON(d))
-	}
-	return q.pages(all)
+	return pagesOf(q, found, q.deploymentJSON)
 }
 
 func (q *request) theDeployment() (*deployment, *problem) {
@@ -267,11 +251,7 @@ func (q *request) theDeployment() (*deployment, *problem) {
 	return nil, notFound("Deployment")
 }
 
-func (q *request) getDeployment() (any, *problem) {
-	d, p := q.theDeployment()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getDeployment(d *deployment) (any, *problem) {
 	return q.deploymentJSON(d), nil
 }
 
@@ -304,11 +284,7 @@ func (q *request) createDeployment() (any, *problem) {
 	return q.deploymentJSON(q.s.addDeployment(q.project, e, q.str("ref"), q.flag("tag"), c, status, q.user, nil, now)), nil
 }
 
-func (q *request) updateDeployment() (any, *problem) {
-	d, p := q.theDeployment()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) updateDeployment(d *deployment) (any, *problem) {
 	status := q.str("status")
 	switch {
 	case status == "":
@@ -326,11 +302,7 @@ func (q *request) updateDeployment() (any, *problem) {
 	return q.deploymentJSON(d), nil
 }
 
-func (q *request) deleteDeployment() (any, *problem) {
-	d, p := q.theDeployment()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) deleteDeployment(d *deployment) (any, *problem) {
 	q.project.deploys = slices.DeleteFunc(q.project.deploys, func(one *deployment) bool { return one == d })
 	return nil, nil
 }

@@ -17,8 +17,25 @@ const (
 	counted   = 10_000
 )
 
+// latestFirst turns a comparison round unless the argument sort says "asc".
+func (q *request) latestFirst(c int) int {
+	if q.str("sort") != "asc" {
+		return -c
+	}
+	return c
+}
+
 // pages cuts the page that was asked for out of a list.
 func (q *request) pages(all []any) (any, *problem) { return q.cut(all, true) }
+
+// pagesOf is pages of things as JSON.
+func pagesOf[T any](q *request, found []T, json func(T) object) (any, *problem) {
+	var all []any
+	for _, one := range found {
+		all = append(all, json(one))
+	}
+	return q.pages(all)
+}
 
 // cut is pages; without count the totals are left out, as GitLab does for commits.
 func (q *request) cut(all []any, count bool) (any, *problem) {

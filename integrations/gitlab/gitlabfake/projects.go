@@ -384,11 +384,7 @@ func (q *request) groupPages(in func(*group) bool) (any, *problem) {
 		}
 	}
 	slices.SortFunc(found, func(a, b *group) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.id, b.id)) })
-	var all []any
-	for _, g := range found {
-		all = append(all, q.s.groupJSON(g))
-	}
-	return q.pages(all)
+	return pagesOf(q, found, q.s.groupJSON)
 }
 
 // TopGroups returns the paths of the groups that are in no other.

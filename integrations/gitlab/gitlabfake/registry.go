@@ -86,11 +86,7 @@ func (q *request) registryJSON(r *registry) object {
 func (q *request) listRegistries() (any, *problem) {
 	all := slices.Clone(q.project.registries)
 	slices.SortFunc(all, func(a, b *registry) int { return cmp.Compare(a.id, b.id) })
-	var out []any
-	for _, r := range all {
-		out = append(out, q.registryJSON(r))
-	}
-	return q.pages(out)
+	return pagesOf(q, all, q.registryJSON)
 }
 
 func (q *request) theRegistry() (*registry, *problem) {
@@ -102,11 +98,7 @@ func (q *request) theRegistry() (*registry, *problem) {
 	return nil, notFound("Repository")
 }
 
-func (q *request) listRegistryTags() (any, *problem) {
-	r, p := q.theRegistry()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) listRegistryTags(r *registry) (any, *problem) {
 	var all []any
 	for _, name := range sortedKeys(r.tags) {
 		all = append(all, q.registryTag(r, name, false))
@@ -114,11 +106,7 @@ func (q *request) listRegistryTags() (any, *problem) {
 	return q.pages(all)
 }
 
-func (q *request) getRegistryTag() (any, *problem) {
-	r, p := q.theRegistry()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getRegistryTag(r *registry) (any, *problem) {
 	if _, found := r.tags[q.param("tag")]; !found {
 		return nil, notFound("Tag")
 	}

@@ -69,10 +69,7 @@ func (q *request) listReleases() (any, *problem) {
 		if q.str("order_by") == "created_at" {
 			c = a.created.Compare(b.created)
 		}
-		if c = cmp.Or(c, cmp.Compare(a.id, b.id)); q.str("sort") != "asc" {
-			return -c
-		}
-		return c
+		return q.latestFirst(cmp.Or(c, cmp.Compare(a.id, b.id)))
 	})
 	var all []any
 	for _, r := range found {
@@ -94,11 +91,7 @@ func (q *request) theRelease() (*release, *problem) {
 	return nil, notFound("")
 }
 
-func (q *request) getRelease() (any, *problem) {
-	r, p := q.theRelease()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) getRelease(r *release) (any, *problem) {
 	return q.releaseJSON(r), nil
 }
 
@@ -194,11 +187,7 @@ func checkLink(others []*releaseLink, l *releaseLink) *problem {
 	return nil
 }
 
-func (q *request) updateRelease() (any, *problem) {
-	r, p := q.theRelease()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) updateRelease(r *release) (any, *problem) {
 	if q.project.guard(r.tag, true) > q.project.level(q.user) {
 		return nil, forbidden()
 	}
@@ -218,22 +207,14 @@ func (q *request) updateRelease() (any, *problem) {
 	return q.releaseJSON(r), nil
 }
 
-func (q *request) deleteRelease() (any, *problem) {
-	r, p := q.theRelease()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) deleteRelease(r *release) (any, *problem) {
 	q.project.releases = slices.DeleteFunc(q.project.releases, func(one *release) bool { return one == r })
 	q.s.releaseChanged(q.project, r, q.user, "delete")
 	q.status = http.StatusOK
 	return q.releaseJSON(r), nil
 }
 
-func (q *request) listLinks() (any, *problem) {
-	r, p := q.theRelease()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) listLinks(r *release) (any, *problem) {
 	var all []any
 	for _, l := range r.links {
 		all = append(all, linkJSON(l))
@@ -241,11 +222,7 @@ func (q *request) listLinks() (any, *problem) {
 	return q.pages(all)
 }
 
-func (q *request) createLink() (any, *problem) {
-	r, p := q.theRelease()
-	if p != nil {
-		return nil, p
-	}
+func (q *request) createLink(r *release) (any, *problem) {
 	l := &releaseLink{name: q.str("name"), url: q.str("url"), kind: cmp.Or(q.str("link_type"), "other")}
 	if p := checkLink(r.links, l); p != nil {
 		return nil, p

@@ -75,6 +75,17 @@ type route struct {
 	call     func(*request) (any, *problem)
 }
 
+// of is a call about one thing that the address names; where find does not find it, that is the answer.
+func of[T any](find func(*request) (T, *problem), call func(*request, T) (any, *problem)) func(*request) (any, *problem) {
+	return func(q *request) (any, *problem) {
+		thing, p := find(q)
+		if p != nil {
+			return nil, p
+		}
+		return call(q, thing)
+	}
+}
+
 func (r route) match(segments []string) (map[string]string, bool) {
 	params := map[string]string{}
 	for i, want := range r.segments {
@@ -459,6 +470,16 @@ func (q *request) between(prefix string, t time.Time) (bool, *problem) {
 		return false, p
 	}
 	return (after.IsZero() || t.After(after)) && (before.IsZero() || t.Before(before)), nil
+}
+
+// during is between for when a thing was updated and when it was created.
+func (q *request) during(updated, created time.Time) (bool, *problem) {
+	in, p := q.between("updated", updated)
+	if p != nil {
+		return false, p
+	}
+	also, p := q.between("created", created)
+	return in && also, p
 }
 
 // stamp is a time as GitLab writes it; a zero one is null.
