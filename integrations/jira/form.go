@@ -102,9 +102,9 @@ func newTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// fill is the template's text for an issue. The date is that of now, for a template is filled
-// in when something is made.
-func (t template) fill(i *steps.Issue, now time.Time) string {
+// fill is the template's text for an issue. Made is when the issue was made, whose day the date
+// is: what is filled in again later stays the same.
+func (t template) fill(i *steps.Issue, made time.Time) string {
 	var b strings.Builder
 	for _, p := range t {
 		b.WriteString(p.text)
@@ -120,7 +120,7 @@ func (t template) fill(i *steps.Issue, now time.Time) string {
 		case "status":
 			b.WriteString(i.Status)
 		case "date":
-			b.WriteString(now.UTC().Format(time.DateOnly))
+			b.WriteString(made.UTC().Format(time.DateOnly))
 		case "modules":
 			for n, m := range i.Modules {
 				if n > 0 {

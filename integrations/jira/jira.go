@@ -35,7 +35,7 @@ const DefaultIndexLag = 5 * time.Minute
 // Options are what a Jira needs. URL, Token, Project and IssueType are required.
 //
 // A template is text with {run}, {environment}, {digest}, {title}, {status}, {date} (of the
-// day on which it is filled in, UTC, as 2006-01-02) and {modules} ("api v1.4.0, web v2.1.0");
+// day on which the issue was made, UTC, as 2006-01-02) and {modules} ("api v1.4.0, web v2.1.0");
 // a brace that is meant is doubled.
 type Options struct {
 	// URL is where people find Jira, a context path included.
