@@ -39,9 +39,9 @@ const (
 	// oldComment is the age at which a comment is no command any more. The bot knows the commands that
 	// it has carried out for a day, so one that is delivered again is carried out once.
 	oldComment = 12 * time.Hour
-	// madeWithin is how long after a comment was made GitLab may still be busy with it: what is changed
-	// later was edited.
-	madeWithin = 2 * time.Second
+	// madeWithin is by how much the times may differ at which a comment was made and last changed. GitLab sets both at
+	// once; a program that waits for comments to edit takes longer.
+	madeWithin = 100 * time.Millisecond
 	// maxID is how long the name of a delivery may be; a longer one is hashed.
 	maxID = 200
 )

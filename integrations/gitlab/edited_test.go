@@ -18,7 +18,7 @@ func TestEditedByOthers(t *testing.T) {
 		y.Comment(cart, mr, "ann", "Well done", "")
 		y.settle()
 		id := y.Notes(cart, mr)[0].ID
-		time.Sleep(time.Minute)
+		time.Sleep(time.Second)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
 			fmt.Sprintf("https://git.example.com/sub/api/v4/projects/%s/merge_requests/%d/notes/%d", url.PathEscape(cart), mr, id),
 			strings.NewReader(`{"body":"/muster approve 1"}`))
