@@ -64,15 +64,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			s.AddHook(g, told)
 		}
 	}
-	fmt.Fprintf(out, "page   %s/\napi    %s\ntoken  %s\n\nFor Muster's configuration:\n\nserver:\n  gitlab: {url: %q, token: %q", s.URL(), s.APIURL(), s.Token(), s.URL(), s.Token())
-	for _, one := range [][2]string{{"webhookSecret", told.Secret}, {"signingSecret", told.Signing}} {
-		if one[1] != "" {
-			fmt.Fprintf(out, ", %s: %q", one[0], one[1])
+	fmt.Fprintf(out, "page   %s/\napi    %s\ntoken  %s\n\n%s", s.URL(), s.APIURL(), s.Token(), hint(s, told))
+	return alone.Serve(ctx, l, s)
+}
+
+// hint says what Muster has to be told. Its configuration takes no secret that is written down, so these are variables.
+func hint(s *gitlabfake.Server, hook gitlabfake.Hook) string {
+	keys, exports := "", "export GITLAB_TOKEN="+s.Token()
+	for _, one := range [][3]string{{"webhookSecret", "GITLAB_WEBHOOK_SECRET", hook.Secret}, {"signingSecret", "GITLAB_SIGNING_TOKEN", hook.Signing}} {
+		if one[2] != "" {
+			keys += fmt.Sprintf(", %s: \"${%s}\"", one[0], one[1])
+			exports += " " + one[1] + "=" + one[2]
 		}
 	}
-	fmt.Fprint(out, "}\n")
-	if told.URL == "" {
-		fmt.Fprint(out, "\nNo webhooks are sent; begin with --hook http://127.0.0.1:PORT/gitlab/webhook to send them there.\n")
+	text := fmt.Sprintf("For Muster's configuration:\n\nserver:\n  gitlab: {url: %q, token: \"${GITLAB_TOKEN}\"%s}\n\nAnd where Muster is started:\n\n%s\n", s.URL(), keys, exports)
+	if hook.URL == "" {
+		return text + "\nNo webhooks are sent; begin with --hook http://127.0.0.1:PORT/gitlab/webhook to send them there.\n"
 	}
-	return alone.Serve(ctx, l, s)
+	return text + "\nA hook that cannot be delivered four times is put off for a minute and longer, as GitLab does it: start Muster first.\n"
 }

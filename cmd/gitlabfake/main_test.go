@@ -31,7 +31,8 @@ func TestRunAlone(t *testing.T) {
 	if !strings.HasSuffix(api, "/git/api/v4") {
 		t.Errorf("api: %s", api)
 	}
-	out.Find(t, `gitlab: \{url: "http://127.0.0.1:\d+/git", token: "t0ken", webhookSecret: "s3cret"\}`)
+	out.Find(t, `gitlab: \{url: "http://127.0.0.1:\d+/git", token: "\$\{GITLAB_TOKEN\}", webhookSecret: "\$\{GITLAB_WEBHOOK_SECRET\}"\}`)
+	out.Find(t, `export GITLAB_TOKEN=t0ken GITLAB_WEBHOOK_SECRET=s3cret`)
 	auth := map[string]string{"PRIVATE-TOKEN": "t0ken", "Content-Type": "application/json"}
 	if status, got := alonetest.Do(t, "POST", api+"/projects/shop%2Fcart/repository/tags", auth, `{"tag_name":"v1.1.0","ref":"main"}`); status >= 300 || !json.Valid([]byte(got)) {
 		t.Fatalf("the tag: HTTP %d: %s", status, got)

@@ -20,12 +20,12 @@ import (
 func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, listen := alone.Flags("jirafake", "127.0.0.1:8091", "address of the API and the page", out)
+	flags, listen := alone.Flags("jirafake", "127.0.0.1:8092", "address of the API and the page", out)
 	flavor := flags.String("flavor", string(jirafake.Cloud), "cloud or datacenter")
 	lag := flags.Duration("index-lag", 2*time.Second, "how long a change takes until search knows of it")
 	file := flags.String("seed", "", "JSON file of people, projects and issues instead of the built-in ones")
 	hook := flags.String("webhook", "", "where webhooks go, as http://127.0.0.1:8080/jira/webhook; empty: nowhere")
-	secret := flags.String("webhook-secret", "jirafake-secret", "what webhooks are signed with")
+	secret := flags.String("webhook-secret", "jirafake-webhook-secret", "what webhooks are signed with")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -64,28 +64,35 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	for _, u := range people {
 		fmt.Fprintf(out, "user            %s %s token %s\n", u.Name, u.Email, u.Token)
 	}
-	fmt.Fprintf(out, "\n%s", hint(j, *flavor, people, *hook, *secret))
+	fmt.Fprintf(out, "\n%s", hint(j, *flavor, seed, people, *hook, *secret))
 	return alone.Serve(ctx, l, j)
 }
 
-// hint says what Muster has to be told, and how to try it by hand.
-func hint(j *jirafake.Jira, flavor string, people []jirafake.User, hook, secret string) string {
+// hint says what Muster has to be told, and how to try it by hand. Muster's configuration takes no secret that is written
+// down, so these are variables.
+func hint(j *jirafake.Jira, flavor string, seed world, people []jirafake.User, hook, secret string) string {
 	if len(people) == 0 {
 		return "Nobody may log in: the seed has no people.\n"
 	}
-	me, login, try := people[0], "", ""
+	me, login, try, project := people[0], "", "", "KEY"
+	if len(seed.Projects) > 0 {
+		project = seed.Projects[0].Key
+	}
+	exports := "export JIRA_TOKEN=" + me.Token
 	if flavor == string(jirafake.Cloud) {
-		login = fmt.Sprintf("  e-mail        %s\n  API token     %s\n", me.Email, me.Token)
+		login = fmt.Sprintf(", email: %s", me.Email)
 		try = fmt.Sprintf("curl -u %s:%s %s/rest/api/3/myself", me.Email, me.Token, j.URL())
 	} else {
-		login = fmt.Sprintf("  access token  %s\n", me.Token)
 		try = fmt.Sprintf("curl -H 'Authorization: Bearer %s' %s/rest/api/2/myself", me.Token, j.URL())
 	}
-	text := fmt.Sprintf("To point Muster at it, give its Jira settings\n\n  base URL      %s\n%s", j.URL(), login)
+	login += `, token: "${JIRA_TOKEN}"`
 	if hook != "" {
-		text += fmt.Sprintf("  webhook       POST /jira/webhook, secret %s\n", secret)
-	} else {
-		text += "\nFor webhooks start it with --webhook http://ADDRESS-OF-MUSTER/jira/webhook.\n"
+		login += `, webhookSecret: "${JIRA_WEBHOOK_SECRET}"`
+		exports += " JIRA_WEBHOOK_SECRET=" + secret
 	}
-	return text + "\nTo try it by hand\n\n  " + try + "\n"
+	text := fmt.Sprintf("For Muster's configuration:\n\nserver:\n  jira: {url: %q%s, project: %s}\n\nAnd where Muster is started:\n\n%s\n", j.URL(), login, project, exports)
+	if hook == "" {
+		text += "\nNo webhooks are sent; begin with --webhook http://127.0.0.1:PORT/jira/webhook to send them there.\n"
+	}
+	return text + "\nTo try it by hand:\n\n" + try + "\n"
 }

@@ -22,7 +22,7 @@ func TestRunAlone(t *testing.T) {
 	}))
 	defer muster.Close()
 	out := alonetest.Start(t, run, "--flavor", "datacenter", "--index-lag", "0s", "--webhook", muster.URL+"/jira/webhook")
-	page, token := out.Find(t, `page +(\S+)`), out.Find(t, `access token +(\S+)`)
+	page, token := out.Find(t, `page +(\S+)`), out.Find(t, `JIRA_TOKEN=(\S+)`)
 	auth := map[string]string{"Authorization": "Bearer " + token, "Content-Type": "application/json"}
 	status, made := alonetest.Do(t, "POST", page+"/rest/api/2/issue", auth, `{"fields": {"project": {"key": "REL"}, "issuetype": {"name": "Release"}, "summary": "Release 1 to production"}}`)
 	if status != 201 || !strings.Contains(made, `"REL-1"`) {
@@ -54,7 +54,8 @@ func TestSeedFromFile(t *testing.T) {
 	if status, got := alonetest.Do(t, "GET", page+"/rest/api/3/issue/OPS-1", auth, ""); status != 200 || !strings.Contains(got, `"Releasing"`) {
 		t.Errorf("HTTP %d: %s", status, got)
 	}
-	out.Find(t, `API token +t0ken`)
+	out.Find(t, `jira: \{url: "http://127.0.0.1:\d+", email: cy@example.com, token: "\$\{JIRA_TOKEN\}", project: OPS\}`)
+	out.Find(t, `export JIRA_TOKEN=t0ken`)
 }
 
 func TestRefuses(t *testing.T) {

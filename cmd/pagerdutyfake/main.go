@@ -46,8 +46,8 @@ const turns = 52
 
 // seed makes two people who take turns, a week each, from the last midnight on.
 func seed(p *pagerdutyfake.PagerDuty) pagerdutyfake.Schedule {
-	ann := p.AddUser(pagerdutyfake.User{Name: "Ann Moreau", Email: "ann@example.com"})
-	bob := p.AddUser(pagerdutyfake.User{Name: "Bob Okafor", Email: "bob@example.com"})
+	ann := p.AddUser(pagerdutyfake.User{Name: "Ann Moreau", Email: "ann@boutique.example"})
+	bob := p.AddUser(pagerdutyfake.User{Name: "Bob Okafor", Email: "bob@boutique.example"})
 	s := pagerdutyfake.Schedule{ID: "PONCALL", Name: "Shop"}
 	start := time.Now().UTC().Truncate(24 * time.Hour)
 	for i := range turns {
@@ -64,16 +64,18 @@ func seed(p *pagerdutyfake.PagerDuty) pagerdutyfake.Schedule {
 
 // hint says what Muster has to be told, and how to try it by hand.
 func hint(url, key, token string, s pagerdutyfake.Schedule) string {
-	return fmt.Sprintf(`To point Muster at it, put this into the configuration
+	return fmt.Sprintf(`For Muster's configuration, and onCall: %s for a module:
 
-  server:
-    pagerduty: {routingKey: %s, token: %s, eventsURL: %s, apiURL: %s}
+server:
+  pagerduty: {routingKey: "${PAGERDUTY_ROUTING_KEY}", token: "${PAGERDUTY_TOKEN}", eventsURL: %q, apiURL: %q}
 
-and give a module onCall: %s.
+And where Muster is started:
 
-To try it by hand
+export PAGERDUTY_ROUTING_KEY=%s PAGERDUTY_TOKEN=%s
 
-  curl -d '{"routing_key":"%s","event_action":"trigger","dedup_key":"try","payload":{"summary":"It burns","source":"me","severity":"critical"}}' %s/v2/enqueue
-  curl -H 'Authorization: Token token=%s' '%s/oncalls?schedule_ids[]=%s&include[]=users'
-`, key, token, url, url, s.ID, key, url, token, url, s.ID)
+To try it by hand:
+
+curl -d '{"routing_key":"%s","event_action":"trigger","dedup_key":"try","payload":{"summary":"It burns","source":"me","severity":"critical"}}' %s/v2/enqueue
+curl -H 'Authorization: Token token=%s' '%s/oncalls?schedule_ids[]=%s&include[]=users'
+`, s.ID, url, url, key, token, key, url, token, url, s.ID)
 }
