@@ -119,7 +119,7 @@ func New(o Options) *Yard {
 }
 
 // lookEvery is how often trains are looked at though nothing is due: the catalog may have changed.
-const lookEvery = 20 * time.Second
+const lookEvery = time.Minute
 
 // again is how long something that went wrong for now rests.
 const again = 5 * time.Second

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,7 +33,7 @@ type station struct {
 	yard    *trains.Yard
 	end     func()
 
-	strike func() mem.Fault // what becomes of the next write; nil: it is stored
+	strike atomic.Pointer[func() mem.Fault] // what becomes of the next write; nil: it is stored
 
 	mu      sync.Mutex
 	said    []string
@@ -79,10 +80,11 @@ func newStation(t *testing.T, catalog *playbooks.Catalog) *station {
 	}
 	s := &station{t: t, world: world, catalog: catalog}
 	s.store = mem.New(mem.Options{Before: func(int) mem.Fault {
-		if s.strike == nil {
+		strike := s.strike.Load()
+		if strike == nil {
 			return mem.None
 		}
-		return s.strike()
+		return (*strike)()
 	}})
 	s.build("cart", "v1", "passed")
 	s.build("web", "v1", "passed")
@@ -360,27 +362,30 @@ func TestAnotherScheduleHasMissedNothing(t *testing.T) {
 func TestTrainsAcrossCrashes(t *testing.T) {
 	crashes := 0
 	for n := 1; ; n++ {
-		crashed := false
+		var crashed atomic.Bool
 		synctest.Test(t, func(t *testing.T) {
 			s := newStation(t, depot(func(c *playbooks.Catalog) { c.Trains[0].Late = playbooks.LateRun }))
 			s.start()
 			defer func() { s.end() }()
 			s.until("2000-01-04 13:59")
 			writes := 0
-			s.strike = func() mem.Fault {
+			strike := func() mem.Fault { // calls of it never overlap
 				if writes++; writes == n {
-					crashed = true
+					crashed.Store(true)
 					return mem.CrashAfter
 				}
 				return mem.None
 			}
+			s.strike.Store(&strike)
+			s.mu.Lock()
 			s.sayNo = errors.New("the chat does not answer")
+			s.mu.Unlock()
 			time.Sleep(40 * time.Second)
 			s.mu.Lock()
 			s.sayNo = nil
 			s.mu.Unlock()
 			time.Sleep(time.Minute)
-			if crashed {
+			if crashed.Load() {
 				s.down(time.Second)
 			}
 			s.until("2000-01-04 14:10")
@@ -391,7 +396,7 @@ func TestTrainsAcrossCrashes(t *testing.T) {
 				t.Errorf("after a crash at write %d the channels hear %q", n, said)
 			}
 		})
-		if !crashed {
+		if !crashed.Load() {
 			break
 		}
 		crashes++
