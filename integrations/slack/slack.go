@@ -42,7 +42,7 @@ type Options struct {
 }
 
 // Host is Muster's side of the conversation. Its methods may be called
-// concurrently. All but Receive answer from memory, at once.
+// concurrently. All but Receive answer within a second.
 type Host interface {
 	// Receive takes what a person did. When it returns nil the event is durable, and
 	// may be acknowledged. An event with an ID that is known already is the same event.
