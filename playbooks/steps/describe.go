@@ -12,6 +12,29 @@ import (
 	"github.com/muster-release/muster/playbooks"
 )
 
+// ChangesQuery asks what is new in a module's version.
+type ChangesQuery struct {
+	Module *playbooks.Module
+	// From and To are builds. Where From has neither version nor commit, nothing was there
+	// before. Of a build whose commit is not known the version's tag is taken.
+	From, To playbooks.BuildState
+}
+
+// Historian knows what happened to a module's code between two versions. Its
+// method has no effect. What cannot be found out is said in Changes.Unknown.
+type Historian interface {
+	Changes(ctx context.Context, q ChangesQuery) (playbooks.Changes, error)
+}
+
+// Storyteller knows the tracker's issues. Its method has no effect.
+type Storyteller interface {
+	// Stories returns a story for each key, in the order of the keys; one that the tracker
+	// does not know has no status.
+	Stories(ctx context.Context, keys []string) ([]playbooks.Story, error)
+	// StoryKeys finds the keys of issues that a text names, each once.
+	StoryKeys(text string) []string
+}
+
 // describeAtOnce is how many modules are asked about at the same time.
 const describeAtOnce = 8
 
