@@ -118,7 +118,7 @@ func (g *GitLab) readProject(ctx context.Context, project string) (*gl.Project, 
 
 // Tagger returns what names commits after versions: the tag is the module's TagPrefix and the
 // version, on the commit of the order's parameter "commit" or else of the registered build.
-func (g *GitLab) Tagger() steps.Tagger { return tagger{g} }
+func (g *GitLab) Tagger() steps.Runner { return tagger{g} }
 
 type tagger struct{ g *GitLab }
 

@@ -54,7 +54,3 @@ type Forge interface {
 	// Release keeps the release of a version that is tagged.
 	Release(ctx context.Context, r ForgeRelease) error
 }
-
-// Tagger names commits in the forge: the runner of StepTag. Start with a tag that
-// is there already, on that very commit, has succeeded; on another commit it is refused.
-type Tagger = Runner

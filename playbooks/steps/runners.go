@@ -15,8 +15,10 @@ type Ports struct {
 	Deployers map[string]Deployer // by name; "" serves modules that name none
 	Gates     map[string]Gater    // by kind, "soak" is answered here
 	Jobs      map[string]Runner   // migrations, tests, publications, by what runs them; "" is the default
-	Tags      Runner              // names commits; see Tagger
-	Notify    Runner              // tells the environment's channels
+	// Tags names commits in the forge, for StepTag. Start with a tag that is there already, on that very
+	// commit, has succeeded; on another commit it is refused.
+	Tags   Runner
+	Notify Runner // tells the environment's channels
 	// Catalog returns the newest catalog; soak gates learn from it which
 	// environment comes before which.
 	Catalog func() *playbooks.Catalog
