@@ -163,6 +163,8 @@ func (in *Intake) choose(ctx context.Context, c *playbooks.Catalog, rule *playbo
 	prefix := longestPrefix(in.project(c, e), e)
 	env := c.Environment(rule.To)
 	builds := in.o.Sources[e.Source].Builds != nil
+	// What is not merged yet builds nothing that is released.
+	open := e.Kind == events.MergeRequest && e.Fields["state"] != "merged"
 	var r refs
 	unbuilt, built := "", 0
 	for _, name := range names {
@@ -188,7 +190,7 @@ func (in *Intake) choose(ctx context.Context, c *playbooks.Catalog, rule *playbo
 					r.absent = name + "@" + ref.Version
 				}
 			}
-		case own && e.Fields["tag"] == "" && e.Fields["commit"] != "" && builds && m.Source != "":
+		case own && e.Fields["tag"] == "" && e.Fields["commit"] != "" && builds && m.Source != "" && !open:
 			version, err := in.o.Builds.VersionOf(ctx, name, e.Fields["commit"])
 			if err != nil {
 				return r, err

@@ -224,7 +224,7 @@ func TestPushWaitsForItsBuild(t *testing.T) {
 		// Built at last, after it was given up.
 		registered(h, "api", "v1.1.0", "c1")
 		time.Sleep(time.Hour)
-		h.wantHeard("#staging", "Plan ")
+		h.wantHeard("#staging", "Plan ", "By rule main: push of c1 to main in shop/api by ann. Nothing was done: for 24 hours there was no build that passed of api of commit c1.")
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/events"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store"
@@ -100,6 +101,10 @@ func (in *Intake) decideOne(ctx context.Context, w waiting) error {
 		return nil
 	}
 	in.o.Log.Warn("a rule gives up: there is no build that passed", "rule", d.Name, "build", r.absent, "waited", waitForBuild, "fact", w.Event.Fact)
+	card := chat.Card{Tone: chat.Waiting, Text: fmt.Sprintf("By %s. Nothing was done: for %d hours there was no build that passed of %s.", because(d.Rule, &w.Event), int(waitForBuild.Hours()), r.absent)}
+	if err := in.tell(ctx, in.channels(d.Rule, d.Rule.To), cause(d.Rule, &w.Event), card, w.Since.Add(waitForBuild)); err != nil {
+		return err
+	}
 	return in.giveUp(ctx, d, w)
 }
 

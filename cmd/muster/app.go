@@ -93,7 +93,7 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 		a.talk = noTalk()
 	}
 	a.probe.logs = a.logs
-	a.rolls = &rolls{systems: make(map[string]roster)}
+	a.rolls = &rolls{systems: make(map[string]roster), read: make(map[roll]time.Time)}
 	if a.talk.roster != nil {
 		a.rolls.systems[a.talk.system] = a.talk.roster
 	}

@@ -380,12 +380,18 @@ func (a *app) openRuns(ctx context.Context) ([]intake.Run, error) {
 	return all, nil
 }
 
-// settled reports whether a version of a module is live in an environment, or on its way there.
+// settled reports whether a version of a module is live everywhere in an environment, or on its
+// way there.
 func (a *app) settled(ctx context.Context, environment, module, version string) (bool, error) {
-	found := false
+	c := a.catalog()
+	env, m := c.Environment(environment), c.Module(module)
+	if env == nil || m == nil {
+		return false, nil
+	}
+	found := true
 	err := a.engine.Environment(ctx, environment, func(state *playbooks.EnvironmentState) {
-		for place, live := range state.Live {
-			found = found || place.Module == module && live.Version == version
+		for _, place := range c.Places(env, m) {
+			found = found && state.Live[place].Version == version
 		}
 	})
 	for _, id := range a.engine.OpenRuns() {
@@ -393,8 +399,9 @@ func (a *app) settled(ctx context.Context, environment, module, version string) 
 			break
 		}
 		err = a.engine.View(ctx, id, func(v engine.View) error {
-			if v.Run.Environment == environment && !v.Run.RollingBack {
-				planned := v.Run.Book.Planned(module)
+			r := v.Run
+			if r.Environment == environment && !r.RollingBack && !r.WantsBack && r.Aborting == nil {
+				planned := r.Book.Planned(module)
 				found = planned != nil && planned.Version == version
 			}
 			return nil

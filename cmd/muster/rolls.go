@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/pagerduty"
 	"github.com/muster-release/muster/integrations/slack"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/store"
@@ -23,6 +24,10 @@ import (
 //	muster/members/<user group>       of Slack
 //	muster/members/<system>/<group>   of others
 const rollPrefix = "muster/members/"
+
+// onDutyFor is how long what is known of who is on call counts while that cannot be read: shifts end, and
+// who was on call is not to approve for ever. Other groups stay as they were known.
+const onDutyFor = time.Hour
 
 // rollEvery is how old what is known of a group may become while its system answers.
 const rollEvery = 2 * time.Minute
@@ -39,6 +44,7 @@ type rolls struct {
 	mu    sync.Mutex
 	base  *playbooks.Catalog // as the configuration has it
 	known map[roll][]string
+	read  map[roll]time.Time // when a group was last read, or first seen
 }
 
 // roll is a group of a system.
@@ -151,8 +157,16 @@ func (a *app) followRolls(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		for _, group := range a.rolls.groups() {
-			if err := a.readRoll(ctx, group); err != nil && ctx.Err() == nil {
-				a.o.Log.Warn("a group could not be read; its members stay those that were known", "system", group.system, "group", group.group, "error", err)
+			err := a.readRoll(ctx, group)
+			if err == nil || ctx.Err() != nil {
+				continue
+			}
+			a.o.Log.Warn("a group could not be read; its members stay those that were known", "system", group.system, "group", group.group, "error", err)
+			if a.rolls.unread(group) > onDutyFor && group.system == pagerduty.System {
+				a.o.Log.Warn("who is on call has not been known for too long, so nobody is", "group", group.group)
+				if err := a.enrol(ctx, group, []string{}, nil); err != nil {
+					a.o.Log.Warn("that nobody is on call could not be kept", "group", group.group, "error", err)
+				}
 			}
 		}
 		select {
@@ -175,6 +189,25 @@ func (a *app) readRoll(ctx context.Context, group roll) error {
 	case err != nil:
 		return err
 	}
+	r.mu.Lock()
+	r.read[group] = time.Now()
+	r.mu.Unlock()
+	return a.enrol(ctx, group, members, strangers)
+}
+
+// unread is for how long a group could not be read.
+func (r *rolls) unread(group roll) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.read[group].IsZero() {
+		r.read[group] = time.Now()
+	}
+	return time.Since(r.read[group])
+}
+
+// enrol puts the members of a group in force.
+func (a *app) enrol(ctx context.Context, group roll, members, strangers []string) error {
+	r := a.rolls
 	slices.Sort(members)
 	r.mu.Lock()
 	defer r.mu.Unlock()
