@@ -199,10 +199,7 @@ func (l *Line) play(ctx context.Context, c Call, f Fault, carryOut func() Answer
 		Pause(ctx, math.MaxInt64)
 		return Answer{}, errDropped
 	}
-	l.system.Lock.Lock()
-	a := carryOut()
-	a.freeze()
-	l.system.Lock.Unlock()
+	a := l.finish(carryOut)
 	switch f.Kind {
 	case LostHang:
 		Pause(ctx, math.MaxInt64)
@@ -213,6 +210,15 @@ func (l *Line) play(ctx context.Context, c Call, f Fault, carryOut func() Answer
 		return Answer{Status: http.StatusGatewayTimeout, Raw: "Gateway Timeout"}, nil
 	}
 	return a, nil
+}
+
+// finish carries out a call. A fake that panics lets go of the lock, so that it is the panic that is seen.
+func (l *Line) finish(carryOut func() Answer) Answer {
+	l.system.Lock.Lock()
+	defer l.system.Lock.Unlock()
+	a := carryOut()
+	a.freeze()
+	return a
 }
 
 // Pause waits, or until ctx is over.

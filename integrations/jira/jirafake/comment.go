@@ -75,7 +75,8 @@ func findComment(i *issue, id string) *comment {
 
 const noComment = "Can not find a comment for the id: "
 
-func (j *Jira) getComment(r *request) answer {
+// onComment does something with the comment that the path names.
+func (j *Jira) onComment(r *request, do func(*issue, *comment) answer) answer {
 	i := j.visible(r.user, r.path["issue"])
 	if i == nil {
 		return gone(noIssue)
@@ -84,7 +85,24 @@ func (j *Jira) getComment(r *request) answer {
 	if c == nil {
 		return gone(noComment + r.path["comment"] + ".")
 	}
-	return ok(j.commentAnswer(r, i, c))
+	return do(i, c)
+}
+
+func (j *Jira) getComment(r *request) answer {
+	return j.onComment(r, func(i *issue, c *comment) answer { return ok(j.commentAnswer(r, i, c)) })
+}
+
+// readComment reads the body and the properties that a comment is to have.
+func (j *Jira) readComment(r *request) (body any, properties map[string]any, wrongs map[string]string) {
+	o := r.object()
+	if bad := j.checkRich(o["body"]); bad != "" {
+		return nil, nil, map[string]string{"comment": bad}
+	}
+	properties, bad := readProperties(o["properties"])
+	if bad != "" {
+		return nil, nil, map[string]string{"properties": bad}
+	}
+	return o["body"], properties, nil
 }
 
 func (j *Jira) addComment(r *request) answer {
@@ -97,15 +115,11 @@ func (j *Jira) addComment(r *request) answer {
 	case j.cloud && len(i.comments) >= maxComments:
 		return fail(http.StatusRequestEntityTooLarge, "The issue has as many comments as it may have.")
 	}
-	o := r.object()
-	if bad := j.checkRich(o["body"]); bad != "" {
-		return wrong(map[string]string{"comment": bad})
+	body, properties, bad := j.readComment(r)
+	if bad != nil {
+		return wrong(bad)
 	}
-	properties, bad := readProperties(o["properties"])
-	if bad != "" {
-		return wrong(map[string]string{"properties": bad})
-	}
-	return created(j.commentAnswer(r, i, j.newComment(r.user, i, o["body"], properties)))
+	return created(j.commentAnswer(r, i, j.newComment(r.user, i, body, properties)))
 }
 
 // newComment writes a comment whose body was checked.
@@ -114,7 +128,9 @@ func (j *Jira) newComment(u *User, i *issue, body, properties any) *comment {
 	c := &comment{id: j.id(), body: body, by: u, editor: u, created: now, updated: now, properties: map[string]any{}}
 	switch p := properties.(type) {
 	case map[string]any:
-		c.properties = p
+		if p != nil {
+			c.properties = p
+		}
 	case []any:
 		if read, bad := readProperties(p); bad == "" && read != nil {
 			c.properties = read
@@ -127,52 +143,36 @@ func (j *Jira) newComment(u *User, i *issue, body, properties any) *comment {
 }
 
 func (j *Jira) updateComment(r *request) answer {
-	i := j.visible(r.user, r.path["issue"])
-	if i == nil {
-		return gone(noIssue)
-	}
-	c := findComment(i, r.path["comment"])
-	if c == nil {
-		return gone(noComment + r.path["comment"] + ".")
-	}
-	if !j.may(r.user, i.project, EditAll) && !(c.by == r.user && j.may(r.user, i.project, EditOwn)) {
-		return fail(http.StatusBadRequest, "You do not have the permission to edit this comment.")
-	}
-	o := r.object()
-	if bad := j.checkRich(o["body"]); bad != "" {
-		return wrong(map[string]string{"comment": bad})
-	}
-	properties, bad := readProperties(o["properties"])
-	if bad != "" {
-		return wrong(map[string]string{"properties": bad})
-	}
-	for key, value := range properties {
-		c.properties[key] = value
-	}
-	c.body, c.editor, c.updated = o["body"], r.user, time.Now()
-	i.updated = c.updated
-	j.index(i)
-	j.commentEvent("comment_updated", i, c)
-	return ok(j.commentAnswer(r, i, c))
+	return j.onComment(r, func(i *issue, c *comment) answer {
+		if !j.may(r.user, i.project, EditAll) && !(c.by == r.user && j.may(r.user, i.project, EditOwn)) {
+			return fail(http.StatusBadRequest, "You do not have the permission to edit this comment.")
+		}
+		body, properties, bad := j.readComment(r)
+		if bad != nil {
+			return wrong(bad)
+		}
+		for key, value := range properties {
+			c.properties[key] = value
+		}
+		c.body, c.editor, c.updated = body, r.user, time.Now()
+		i.updated = c.updated
+		j.index(i)
+		j.commentEvent("comment_updated", i, c)
+		return ok(j.commentAnswer(r, i, c))
+	})
 }
 
 func (j *Jira) deleteComment(r *request) answer {
-	i := j.visible(r.user, r.path["issue"])
-	if i == nil {
-		return gone(noIssue)
-	}
-	c := findComment(i, r.path["comment"])
-	if c == nil {
-		return gone(noComment + r.path["comment"] + ".")
-	}
-	if !j.may(r.user, i.project, DeleteAll) && !(c.by == r.user && j.may(r.user, i.project, DeleteOwn)) {
-		return fail(http.StatusBadRequest, "You do not have the permission to delete this comment.")
-	}
-	i.comments = slices.DeleteFunc(slices.Clone(i.comments), func(o *comment) bool { return o == c })
-	i.updated = time.Now()
-	j.index(i)
-	j.commentEvent("comment_deleted", i, c)
-	return noContent()
+	return j.onComment(r, func(i *issue, c *comment) answer {
+		if !j.may(r.user, i.project, DeleteAll) && !(c.by == r.user && j.may(r.user, i.project, DeleteOwn)) {
+			return fail(http.StatusBadRequest, "You do not have the permission to delete this comment.")
+		}
+		i.comments = slices.DeleteFunc(slices.Clone(i.comments), func(o *comment) bool { return o == c })
+		i.updated = time.Now()
+		j.index(i)
+		j.commentEvent("comment_deleted", i, c)
+		return noContent()
+	})
 }
 
 // readProperties reads entity properties as [{"key": …, "value": …}].

@@ -240,6 +240,9 @@ func TestComments(t *testing.T) {
 		w.same(w.call(200, "GET", "/comment/"+id+"/properties/muster", nil), "value.run", 7)
 		w.call(200, "PUT", "/comment/"+id+"/properties/muster", object{"run": 8})
 		w.call(201, "PUT", "/comment/"+id+"/properties/other", "x")
+		bare := w.call(201, "POST", "/issue/"+key+"/comment", object{"body": w.rich("to be removed")})["id"].(string)
+		w.call(201, "PUT", "/comment/"+bare+"/properties/late", "y")
+		w.call(204, "DELETE", "/issue/"+key+"/comment/"+bare, nil)
 		w.same(w.call(200, "GET", "/comment/"+id+"/properties", nil), "keys.1.key", "other")
 
 		w.same(w.call(200, "PUT", "/issue/"+key+"/comment/"+id, object{"body": w.rich("taken back")}), "body", w.rich("taken back"))
