@@ -51,7 +51,7 @@ func (f *forgePages) chapter(v engine.View, c playbooks.Chapter, over bool) {
 			Run: v.Run.ID, Module: m, Place: playbooks.Place{Environment: v.Run.Environment, Target: s.Target, Module: s.Module},
 			Deployer: s.Deployer, Version: s.Version, Commit: s.Params[playbooks.ParamCommit],
 		}
-		rec.State, rec.Since = deploymentState(c, s, over)
+		rec.State, rec.Since = deploymentState(c, s, over, v.Run.Outcome == playbooks.Aborted)
 		if rec.State == "" {
 			continue
 		}
@@ -62,7 +62,7 @@ func (f *forgePages) chapter(v engine.View, c playbooks.Chapter, over bool) {
 
 // deploymentState is where a deployment stands, by all steps of its module at its target; empty
 // where it never began and never will.
-func deploymentState(c playbooks.Chapter, deploy *playbooks.Step, over bool) (state steps.ForgeState, since time.Time) {
+func deploymentState(c playbooks.Chapter, deploy *playbooks.Step, over, aborted bool) (state steps.ForgeState, since time.Time) {
 	begun, done, failed := false, true, false
 	for i := range c.Book.Steps {
 		s, p := &c.Book.Steps[i], &c.Steps[i]
@@ -80,6 +80,8 @@ func deploymentState(c playbooks.Chapter, deploy *playbooks.Step, over bool) (st
 	switch {
 	case done:
 		return steps.ForgeSuccess, since
+	case aborted && begun:
+		return steps.ForgeCanceled, since
 	case failed:
 		return steps.ForgeFailed, since
 	case over && begun:

@@ -302,7 +302,11 @@ func (c *call) started(v engine.View) string {
 	for i := range r.Book.Modules {
 		modules = append(modules, r.Book.Modules[i].Name+" "+r.Book.Modules[i].Version)
 	}
-	return fmt.Sprintf("Run %s to %s has begun: %s.%s", r.ID, r.Environment, enumerate(modules, 3, "and"), c.waits(v))
+	leaves := ""
+	if at := r.Request.NotBefore; at.After(v.Now) {
+		leaves = fmt.Sprintf(" It leaves at %s.", c.when(at))
+	}
+	return fmt.Sprintf("Run %s to %s has begun: %s.%s%s", r.ID, r.Environment, enumerate(modules, 3, "and"), leaves, c.waits(v))
 }
 
 // waits says, as a sentence to add, whose approval a run waits for.

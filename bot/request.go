@@ -238,6 +238,9 @@ func requestCard(p *picture, a *asking, pb *playbooks.Playbook, open *wanted, pe
 	if approval != nil && approval.ValidFor > 0 && a.end == "" {
 		fields = append(fields, chat.Field{Name: "an answer holds for", Value: briefly(approval.ValidFor)})
 	}
+	if at := pb.Request.NotBefore; !at.IsZero() && pb.RollbackOf == nil {
+		fields = append(fields, chat.Field{Name: "leaves at", Value: p.full(at)})
+	}
 	if reason := pb.Request.Reason; reason != "" {
 		fields = append(fields, chat.Field{Name: "because", Value: onOneLine(reason)})
 	}

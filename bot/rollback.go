@@ -54,6 +54,9 @@ func (c *call) rollback(ctx context.Context) (chat.Card, error) {
 		text := fmt.Sprintf("Roll back run %s in %s? Nobody else is asked. What goes back: %s.", run, back.Environment, moduleMoves(back, 5))
 		return c.confirmed(text, "Roll back run "+run, "rollback "+run+" "+yes), nil
 	}
+	if over {
+		return c.start(ctx, cmd, back)
+	}
 	return c.carryOut(ctx, cmd)
 }
 

@@ -104,6 +104,7 @@ type Run struct {
 //	intake/waiting/<source>/<kind>/<fact>   waiting: for a build, to be decided again
 //	intake/firing/<source>/<alert>          firing
 //	intake/cursor/<source>                  time up to which nothing is missed
+//	intake/begin/<source>                   time before which nothing is looked for
 const (
 	knownPrefix   = "intake/known/"
 	eventPrefix   = "intake/event/"
@@ -111,6 +112,7 @@ const (
 	waitingPrefix = "intake/waiting/"
 	firingPrefix  = "intake/firing/"
 	cursorPrefix  = "intake/cursor/"
+	beginPrefix   = "intake/begin/"
 )
 
 // Intake takes events and handles them. Its methods may be called concurrently; one process at a
@@ -177,6 +179,9 @@ func (in *Intake) Waiting() int {
 	defer in.mu.Unlock()
 	return len(in.held)
 }
+
+// Recall lets the alerts that fire hold what may have begun just now. It does not block.
+func (in *Intake) Recall() { token(in.recall) }
 
 // Run handles what was taken, and looks for what was missed, until ctx ends. It returns nil
 // when nothing is under way any more. It is called once at a time.

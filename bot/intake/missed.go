@@ -57,12 +57,19 @@ func (in *Intake) look(ctx context.Context, source string, origin events.Origin)
 		return err
 	}
 	if !there {
-		return in.keep(ctx, store.Set{Key: key, Value: encode(now)})
+		return in.keep(ctx, store.Set{Key: key, Value: encode(now)}, store.Set{Key: beginPrefix + url.PathEscape(source), Value: encode(now)})
+	}
+	var begin time.Time
+	if _, err := in.read(ctx, beginPrefix+url.PathEscape(source), &begin); err != nil {
+		return err
 	}
 	if last.After(now) {
 		last = now // the clock was ahead then, and what happens until that time is not to be missed
 	}
 	since := last.Add(-overlap)
+	if since.Before(begin) {
+		since = begin
+	}
 	if oldest := now.Add(-longestLook); since.Before(oldest) {
 		in.o.Log.Warn("what happened before is not looked for", "source", source, "since", oldest, "last", last)
 		since = oldest
@@ -75,6 +82,9 @@ func (in *Intake) look(ctx context.Context, source string, origin events.Origin)
 	}
 	var all []events.Event
 	for _, e := range missed {
+		if !e.At.IsZero() && e.At.Before(begin) {
+			continue
+		}
 		e.Source = source
 		if e.ID == "" && e.Fact != "" {
 			e.ID = lookID(e.Kind, e.Fact)

@@ -50,9 +50,14 @@ func TestMissedIsKnown(t *testing.T) {
 // It is looked from the last time that it could be, and a little before that.
 func TestMissedSince(t *testing.T) {
 	inHouse(t, shop(), func(t *testing.T, h *house) {
-		time.Sleep(5 * time.Minute)
+		h.forge.set(func() {
+			if len(h.forge.since) != 0 {
+				t.Errorf("at first is looked from %v, want not at all", h.forge.since)
+			}
+		})
+		time.Sleep(35 * time.Minute)
 		h.forge.set(func() { h.forge.err = errDown })
-		last := time.Now().Add(-time.Minute) // at the fourth minute
+		last := time.Now().Add(-time.Minute) // at the 34th minute
 		time.Sleep(3 * time.Hour)
 		h.restart()
 		h.forge.set(func() { h.forge.err, h.forge.since = nil, nil })

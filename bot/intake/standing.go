@@ -21,17 +21,21 @@ const standEvery = time.Minute
 // standing looks at what waits and fires, first what an earlier process has left, until ctx
 // ends.
 func (in *Intake) standing(ctx context.Context) {
-	ticker := time.NewTicker(standEvery)
-	defer ticker.Stop()
 	for {
+		wait := standEvery
 		if err := in.decideWaiting(ctx); err != nil && ctx.Err() == nil {
-			in.o.Log.Warn("what waits for builds could not be looked at; it is tried again", "error", err)
+			// A chat that takes so many messages a minute says when it is the next one's turn.
+			if later, ok := retryAfter(err); ok {
+				wait = min(wait, max(later, time.Second))
+			} else {
+				in.o.Log.Warn("a rule that waited for a build could not be carried out; it is tried again", "error", err)
+			}
 		}
 		if err := in.holdAgain(ctx); err != nil && ctx.Err() == nil {
 			in.o.Log.Warn("alerts that fire could not hold every run; it is tried again", "error", err)
 		}
 		select {
-		case <-ticker.C:
+		case <-time.After(wait):
 		case <-in.recall:
 		case <-ctx.Done():
 			return

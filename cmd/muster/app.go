@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,8 @@ type app struct {
 	botOptions bot.Options
 	reporters  *bot.Reporters // nil: there is nobody to report to
 	instance   string         // tells this Muster from others in systems that they share
+	poster     chat.Poster    // the talk's, under the name of this instance
+	newest     atomic.Int64   // number of the newest run
 	ports      steps.Ports
 	builds     steps.Builds // nil: nothing is known of builds
 	outside    outside
@@ -101,6 +104,10 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	if a.instance, err = engine.Instance(ctx, a.logs); err != nil {
 		return nil, err
 	}
+	a.poster = a.talk.poster
+	if a.talk.system != localSystem { // which is nobody else's
+		a.poster = signed{a.talk.poster, a.instance}
+	}
 	if err := a.openOutside(o.Server); err != nil {
 		return nil, err
 	}
@@ -116,7 +123,7 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 		a.builds = builds.NewKnown(a.outside.builds, a.outside.gitlab, o.Log)
 	}
 	a.ports = ports
-	ports.Notify = bot.NewNotifier(a.talk.poster, a.logs, a.channels)
+	ports.Notify = bot.NewNotifier(a.poster, a.logs, a.channels)
 	policy, err := a.policy(ctx, o.Catalog)
 	if err != nil {
 		return nil, err
@@ -135,7 +142,7 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 		return nil, err
 	}
 	a.botOptions = bot.Options{
-		Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people, Builds: a.builds, Timetable: timetable{a}, Log: o.Log,
+		Engine: a.engine, Logs: a.logs, Chat: a.poster, System: a.talk.system, People: a.talk.people, Builds: a.builds, Timetable: timetable{a}, Log: o.Log,
 	}
 	if o.Reload != nil {
 		a.botOptions.Reload = a.Reload
@@ -146,7 +153,7 @@ func newApp(ctx context.Context, o appOptions) (*app, error) {
 	a.ages = newAges()
 	if !a.talk.silent() || o.World != nil || a.outside.jira != nil || a.outside.gitlab != nil || a.outside.pager != nil {
 		reporters := bot.ReporterOptions{
-			Engine: a.engine, Logs: a.logs, Chat: a.talk.poster, System: a.talk.system, People: a.talk.people,
+			Engine: a.engine, Logs: a.logs, Chat: a.poster, System: a.talk.system, People: a.talk.people,
 			Channels: a.talk.channels, Pace: a.talk.pace, Age: a.observeAge, Log: o.Log,
 		}
 		if o.World != nil {
@@ -178,6 +185,10 @@ func (a *app) channels(environment string) []string {
 
 func (a *app) changed(run string) {
 	a.census.Changed(run)
+	if number, err := strconv.ParseInt(run, 10, 64); err == nil && a.intake != nil && number > a.newest.Load() {
+		a.newest.Store(number)
+		a.intake.Recall()
+	}
 	if a.reporters != nil {
 		a.reporters.Changed(run)
 	}

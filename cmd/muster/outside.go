@@ -289,7 +289,7 @@ func (a *app) openIntake(ctx context.Context) error {
 	out.comments = make(map[string]*commenting)
 	o := intake.Options{
 		Logs: a.logs, Policy: a.engine.Policy, Execute: a.bot.Execute, Started: a.engine.StartedBy, Runs: a.openRuns,
-		Settled: a.settled, Chat: a.talk.poster, Builds: out.builds, Signal: a.engine.LookNow, Sources: sources, Channels: a.talk.channels, Log: a.o.Log,
+		Settled: a.settled, Chat: a.poster, Builds: out.builds, Signal: a.engine.LookNow, Sources: sources, Channels: a.talk.channels, Log: a.o.Log,
 	}
 	if out.builds == nil {
 		o.Builds = builds.New(a.logs)
@@ -318,7 +318,7 @@ func (a *app) openIntake(ctx context.Context) error {
 // comment lets a bot answer on the pages of a system.
 func (a *app) comment(system string, poster chat.Poster, people chat.Directory) *intake.Previews {
 	var b *bot.Bot
-	previews := intake.NewPreviews(a.logs, system, poster, func(ctx context.Context, e chat.Event) error { return b.Receive(ctx, e) })
+	previews := intake.NewPreviews(a.logs, system, signed{poster, a.instance}, func(ctx context.Context, e chat.Event) error { return b.Receive(ctx, e) })
 	o := a.botOptions
 	o.Chat, o.System, o.People, o.Threads, o.Here = previews, system, people, nil, a.here(system)
 	b = bot.New(o)
@@ -438,7 +438,7 @@ func (t timetable) Trains(ctx context.Context) ([]bot.Train, error) { return t.a
 func (a *app) openYard() {
 	o := trains.Options{
 		Logs: a.logs, Policy: a.engine.Policy, Execute: a.bot.Execute, StartedBy: a.engine.StartedBy, Waits: bot.WaitsOf(a.engine),
-		Live: a.live, Say: bot.NewPosts(a.logs, a.talk.poster).Say, Channels: a.channels, Log: a.o.Log,
+		Live: a.live, Say: bot.NewPosts(a.logs, a.poster).Say, Channels: a.channels, Log: a.o.Log,
 	}
 	if a.builds != nil {
 		o.Builds = a.builds

@@ -292,7 +292,7 @@ func (h *slackHouse) visible(run, words string) time.Duration {
 // boards are those of a run.
 func (h *slackHouse) boards(run string) []slackfake.Message {
 	return slices.DeleteFunc(h.byKey("", "board/"+run), func(m slackfake.Message) bool {
-		return m.Metadata.Payload["key"] != "board/"+run
+		return !strings.HasPrefix(fmt.Sprint(m.Metadata.Payload["key"]), "board/"+run+"@")
 	})
 }
 

@@ -184,7 +184,9 @@ func messageKey(m slackfake.Message) string {
 	if m.Metadata == nil {
 		return ""
 	}
+	// The name of the installation follows.
 	key, _ := m.Metadata.Payload["key"].(string)
+	key, _, _ = strings.Cut(key, "@")
 	return key
 }
 

@@ -40,5 +40,29 @@ func localTalk(poster chat.Poster, pace time.Duration) *talk {
 // noTalk is the chat where none is configured.
 func noTalk() *talk { return &talk{system: localSystem, poster: silence{}} }
 
+// signed posts messages under keys that no other installation has: several may talk in one channel,
+// and one that begins anew, with run 1, is not to take up what another has said.
+type signed struct {
+	chat.Poster
+	instance string
+}
+
+func (s signed) named(m chat.Message) chat.Message {
+	m.Key += "@" + s.instance
+	return m
+}
+
+func (s signed) Post(ctx context.Context, m chat.Message) (chat.Handle, error) {
+	return s.Poster.Post(ctx, s.named(m))
+}
+
+func (s signed) Update(ctx context.Context, h chat.Handle, m chat.Message) error {
+	return s.Poster.Update(ctx, h, s.named(m))
+}
+
+func (s signed) Find(ctx context.Context, m chat.Message) (chat.Handle, bool, error) {
+	return s.Poster.Find(ctx, s.named(m))
+}
+
 // silent reports whether nobody hears what is said.
 func (t *talk) silent() bool { _, none := t.poster.(silence); return none }

@@ -87,7 +87,7 @@ func (g *GitLab) Handler(intake events.Intake, room Room) http.Handler {
 		g.log.Error("gitlab: there is neither a webhook secret nor a signing secret, so everything that is delivered is refused")
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /gitlab/webhook", &door{g, intake, room})
+	mux.Handle("POST /gitlab/webhook", &door{g: g, intake: intake, room: room})
 	return mux
 }
 
@@ -95,6 +95,7 @@ type door struct {
 	g      *GitLab
 	intake events.Intake
 	room   Room
+	warned atomic.Int64 // when a refusal was logged last, Unix time in seconds
 }
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -103,6 +104,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, signed, status := d.g.admit(w, r)
 	if status != 0 {
 		d.g.counts.refused.Add(1)
+		d.warn(status, r.RemoteAddr)
 		w.Header().Set("Connection", "close")
 		http.Error(w, http.StatusText(status), status)
 		return
@@ -134,6 +136,15 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.g.log.Warn("gitlab: a delivery could not be taken", "delivery", id, "error", err)
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "try again later", http.StatusServiceUnavailable)
+	}
+}
+
+// warn logs a refusal, not more than one a minute: anybody can cause them.
+func (d *door) warn(status int, from string) {
+	now, last := time.Now().Unix(), d.warned.Load()
+	if now-last >= 60 && d.warned.CompareAndSwap(last, now) {
+		d.g.log.Warn("gitlab: a delivery is refused; others within a minute are not mentioned. If it is GitLab's own, the hook has another secret than is configured here",
+			"status", status, "from", from)
 	}
 }
 
