@@ -30,7 +30,7 @@ func (s *story) alert(token, status, module, fingerprint string, since time.Time
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	s.door.ServeHTTP(w, r)
+	s.knock(w, r)
 	return w.Code
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ type story struct {
 	store     *mem.Store
 	config    *configs.Config
 	app       *app
-	door      http.Handler
+	door      atomic.Value // http.Handler; GitLab delivers while it is changed
 	cancel    context.CancelFunc
 	log       *slog.Logger
 	down      sync.Mutex // held while there is no process
@@ -109,6 +110,10 @@ func (s site) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("nobody is at %s", r.URL.Host)
 }
 
+func (s *story) knock(w http.ResponseWriter, r *http.Request) {
+	s.door.Load().(http.Handler).ServeHTTP(w, r)
+}
+
 func newStory(t testing.TB) *story {
 	t.Helper()
 	s := &story{t: t, store: mem.New(mem.Options{}), log: slog.New(slog.DiscardHandler)}
@@ -116,7 +121,7 @@ func newStory(t testing.TB) *story {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	var err error
-	deliver := gitlabfake.Through(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.door.ServeHTTP(w, r) }))
+	deliver := gitlabfake.Through(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.knock(w, r) }))
 	s.gitlab, err = gitlabfake.New(gitlabfake.Options{URL: "http://127.0.0.1/git", Hooks: &http.Client{Transport: deliver}, NoAutoDisable: true})
 	s.must(err)
 	s.gitlab.AddUser(gitlabfake.User{Username: "ann"})
@@ -184,10 +189,10 @@ func (s *story) start() {
 	})
 	s.must(err)
 	s.app, s.cancel = a, cancel
-	s.door = web.New(web.Options{
+	s.door.Store(web.New(web.Options{
 		Ready: a.Ready, Execute: a.bot.Execute, Tokens: func() []web.Token { return nil }, Metrics: a.metrics, Doors: a.doors(), Log: s.log,
 		Render: func(c chat.Card) string { return local.Render(c, plainWidth, false) },
-	})
+	}))
 	a.Start(ctx)
 }
 
