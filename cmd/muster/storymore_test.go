@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,16 +96,17 @@ func TestStoryWithJiraAway(t *testing.T) {
 
 // TestStoryCrashes ends the process at every n-th write in turn, and goes on with a new one.
 func TestStoryCrashes(t *testing.T) {
-	writes, first := 0, 0
+	var counted atomic.Int64
+	first := 0
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t)
-		s.store = mem.New(mem.Options{Before: func(int) mem.Fault { writes++; return mem.None }})
+		s.store = mem.New(mem.Options{Before: func(int) mem.Fault { counted.Add(1); return mem.None }})
 		s.start()
-		first = writes + 1
+		first = int(counted.Load()) + 1
 		defer s.stop()
 		s.release()
 	})
-	crashes := 0
+	writes, crashes := int(counted.Load()), 0
 	for n := first; n <= writes; n += *storyCrash {
 		t.Run(fmt.Sprintf("write-%d", n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
