@@ -102,7 +102,8 @@ func TestTakeRefuses(t *testing.T) {
 
 func TestBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, shop())
+		// Without a rule nobody would have to be asked, and nothing would wait.
+		h := newHouse(t, shop(rule("tags", "gitlab tag", playbooks.RuleRelease, "staging")))
 		h.backlog = 10
 		h.start()
 		defer func() { h.stop() }()
