@@ -53,13 +53,14 @@ var importRules = []importRule{
 	{"cmd/internal/alone", nil, []string{"cmd/internal/alone/..."}},
 	{"cmd/internal/alone/alonetest", []string{"cmd/internal/alone"}, nil},
 
-	// An adapter sees ports and plain types, and alone its vendor's SDK. Adapters
-	// never import each other: a new one gets a rule of its own here.
+	// An adapter sees ports and plain types, what adapters do alike with calls, and alone its vendor's SDK.
+	// Adapters never import each other: a new one gets a rule of its own here.
+	{"integrations/calls", nil, nil},
 	{"integrations/local", []string{"bot/chat", "playbooks", "playbooks/steps", "github.com/charmbracelet/x/ansi", "golang.org/x/sys/windows"}, nil},
 	{"integrations/slack/blocks", []string{"bot/chat", "github.com/slack-go/slack"}, nil},
 	{"integrations/slack/slackfake", []string{"github.com/gorilla/websocket"}, []string{"github.com/slack-go/slack/..."}},
 	{"integrations/slack", []string{
-		"bot/chat", "playbooks", "playbooks/steps", "integrations/slack/blocks",
+		"bot/chat", "playbooks", "playbooks/steps", "integrations/calls", "integrations/slack/blocks",
 		"github.com/slack-go/slack/...", "github.com/gorilla/websocket", "golang.org/x/sync/...",
 	}, []string{"integrations/slack/..."}},
 	{"integrations/gitlab/gitlabfake", nil, []string{"gitlab.com/gitlab-org/api/client-go/v2/..."}},

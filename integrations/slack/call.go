@@ -3,17 +3,16 @@ package slack
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -149,22 +148,9 @@ func meaning(text string, refused slackgo.SlackErrorResponse) error {
 	return f
 }
 
-// unanswered is the error of a request that has no answer, without its URL.
+// unanswered is the error of a request that has no answer.
 func unanswered(ctx context.Context, text string, err error) error {
-	var network *net.OpError
-	var certificate *tls.CertificateVerificationError
-	var wrapped *url.Error
-	switch {
-	case errors.As(err, &network) && (network.Op == "dial" || network.Op == "proxyconnect"):
-		return &later{text: text, wait: time.Second, err: fmt.Errorf("cannot connect: %w", network.Err)}
-	case errors.As(err, &certificate):
-		return &later{text: text, wait: time.Second, err: certificate}
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
-	case errors.As(err, &wrapped):
-		err = wrapped.Err
-	}
-	return fmt.Errorf("%s: %w", text, err)
+	return calls.Unanswered(ctx, text, time.Second, err)
 }
 
 // patiently asks again as long as it is the number of calls that is in the way, until

@@ -86,7 +86,7 @@ func (w *Workspace) listChannels(ctx context.Context) error {
 				l.cursor = next
 				return nil
 			})
-			var busy *later
+			var busy interface{ RetryAfter() time.Duration }
 			if errors.As(err, &busy) && l.cursor != "" {
 				w.listing = l
 			}

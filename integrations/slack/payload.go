@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/integrations/slack/blocks"
 )
 
@@ -57,7 +58,7 @@ func decodeEvent(body []byte, now time.Time) (eventPayload, error) {
 		AuthedUsers []string `json:"authed_users"` // before there were authorizations
 	}
 	if err := json.Unmarshal(body, &outer); err != nil {
-		return eventPayload{}, fmt.Errorf("slack: decode event: %w", unquoted(err))
+		return eventPayload{}, fmt.Errorf("slack: decode event: %w", calls.Unquoted(err))
 	}
 	switch outer.Type {
 	case "url_verification":
@@ -72,7 +73,7 @@ func decodeEvent(body []byte, now time.Time) (eventPayload, error) {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(outer.Event, &kind); err != nil {
-		return eventPayload{}, fmt.Errorf("slack: decode event: %w", unquoted(err))
+		return eventPayload{}, fmt.Errorf("slack: decode event: %w", calls.Unquoted(err))
 	}
 	if kind.Type != "app_mention" && kind.Type != "message" {
 		return eventPayload{}, nil
@@ -90,7 +91,7 @@ func decodeEvent(body []byte, now time.Time) (eventPayload, error) {
 		Edited      json.RawMessage `json:"edited"`
 	}
 	if err := json.Unmarshal(outer.Event, &inner); err != nil {
-		return eventPayload{}, fmt.Errorf("slack: decode event: %s: %w", kind.Type, unquoted(err))
+		return eventPayload{}, fmt.Errorf("slack: decode event: %s: %w", kind.Type, calls.Unquoted(err))
 	}
 	self := ""
 	for _, a := range outer.Authorizations {
@@ -152,7 +153,7 @@ func decodeCommand(payload []byte, now time.Time) (commandPayload, error) {
 		TriggerID   string `json:"trigger_id"`
 	}
 	if err := json.Unmarshal(payload, &p); err != nil {
-		return commandPayload{}, fmt.Errorf("slack: decode command: %w", unquoted(err))
+		return commandPayload{}, fmt.Errorf("slack: decode command: %w", calls.Unquoted(err))
 	}
 	return newCommand(p.UserID, p.ChannelID, p.Text, p.ResponseURL, p.TriggerID, payload, now)
 }
@@ -243,7 +244,7 @@ func decodeInteraction(payload []byte) (interactionPayload, error) {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(payload, &kind); err != nil {
-		return interactionPayload{}, fmt.Errorf("slack: decode interaction: %w", unquoted(err))
+		return interactionPayload{}, fmt.Errorf("slack: decode interaction: %w", calls.Unquoted(err))
 	}
 	switch kind.Type {
 	case "":
@@ -254,7 +255,7 @@ func decodeInteraction(payload []byte) (interactionPayload, error) {
 	}
 	var p interactionPayload
 	if err := json.Unmarshal(payload, &p); err != nil {
-		return interactionPayload{}, fmt.Errorf("slack: decode interaction: %s: %w", kind.Type, unquoted(err))
+		return interactionPayload{}, fmt.Errorf("slack: decode interaction: %s: %w", kind.Type, calls.Unquoted(err))
 	}
 	if p.User.ID = ident(p.User.ID); p.User.ID == "" {
 		return interactionPayload{}, fmt.Errorf("slack: decode interaction: %s: %w", kind.Type, errNobody)
@@ -353,7 +354,7 @@ func decodeEnvelope(frame []byte) (envelope, error) {
 		err = errors.New("no type")
 	}
 	if err != nil {
-		return e, fmt.Errorf("slack: decode envelope: %w", unquoted(err))
+		return e, fmt.Errorf("slack: decode envelope: %w", calls.Unquoted(err))
 	}
 	return e, nil
 }
@@ -428,17 +429,4 @@ func timeOf(ts string, now time.Time) time.Time {
 		micro = 0
 	}
 	return time.Unix(sec, int64(micro)*int64(time.Microsecond))
-}
-
-// unquoted is an error of encoding/json without what it quotes of the payload.
-func unquoted(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON at byte %d", syntax.Offset)
-	case errors.As(err, &kind):
-		return fmt.Errorf("field %q is of another type", kind.Field)
-	}
-	return errors.New("not as documented")
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 )
 
@@ -26,45 +26,12 @@ const (
 	knowGroup   = time.Minute
 )
 
-// mostKnown bounds what is remembered of each kind.
-const mostKnown = 10_000
-
 // directory is what is known of people, in memory.
 type directory struct {
-	mu      sync.Mutex
-	users   map[string]known[*account] // nil: there is none
-	emails  map[string]known[string]   // address → user ID, "" for nobody
-	handles map[string]known[string]   // of user groups → ID
-	groups  map[string]known[[]string] // ID of a user group → user IDs
-}
-
-type known[T any] struct {
-	value T
-	until time.Time
-}
-
-func newDirectory() directory {
-	return directory{
-		users: make(map[string]known[*account]), emails: make(map[string]known[string]),
-		handles: make(map[string]known[string]), groups: make(map[string]known[[]string]),
-	}
-}
-
-// remembered returns a value that still counts.
-func remembered[T any](d *directory, m map[string]known[T], key string) (T, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	k, ok := m[key]
-	return k.value, ok && time.Now().Before(k.until)
-}
-
-func remember[T any](d *directory, m map[string]known[T], key string, value T, lasts time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(m) >= mostKnown {
-		clear(m) // whoever floods us makes us ask again
-	}
-	m[key] = known[T]{value, time.Now().Add(lasts)}
+	users   calls.Memory[*account] // nil: there is none
+	emails  calls.Memory[string]   // address → user ID, "" for nobody
+	handles calls.Memory[string]   // of user groups → ID
+	groups  calls.Memory[[]string] // ID of a user group → user IDs
 }
 
 // account is a user of Slack.
@@ -131,39 +98,26 @@ func (w *Workspace) owner(a *account) (id, why string) {
 	if len(owners) == 0 && a.Profile.Email != "" && !a.unconfirmed {
 		owners, by = w.withAddress(a.Profile.Email), "address"
 	}
-	switch len(owners) {
-	case 0:
+	if len(owners) == 0 {
 		return "", fmt.Sprintf("I do not know you, so nothing is allowed. In the configuration, somebody has to give you the handle %q in %q, or the address that you have in Slack, and then say: catalog reload", a.ID, System)
-	case 1:
-		return owners[0], ""
 	}
-	return "", fmt.Sprintf("several people of the configuration have your %s, so nothing is allowed", by)
+	return playbooks.Claimed(owners, by)
 }
 
 // withHandle returns who has an account by the configuration.
-func (w *Workspace) withHandle(user string) (people []string) {
-	for _, p := range w.o.People() {
-		if p.Handles[System] == user {
-			people = append(people, p.ID)
-		}
-	}
-	return people
+func (w *Workspace) withHandle(user string) []string {
+	return playbooks.WithHandle(w.o.People(), System, func(handle string) bool { return handle == user })
 }
 
 // withAddress returns who has an address, and no account by the configuration.
-func (w *Workspace) withAddress(address string) (people []string) {
-	for _, p := range w.o.People() {
-		if p.Handles[System] == "" && strings.EqualFold(p.Email, address) {
-			people = append(people, p.ID)
-		}
-	}
-	return people
+func (w *Workspace) withAddress(address string) []string {
+	return playbooks.WithAddress(w.o.People(), System, address)
 }
 
 // account returns what Slack knows of a user, nil if there is none.
 func (w *Workspace) account(ctx context.Context, user string) (*account, error) {
 	d := &w.people
-	if a, ok := remembered(d, d.users, user); ok {
+	if a, ok := d.users.Get(user); ok {
 		return a, nil
 	}
 	return alone(ctx, &w.flying, "user "+user, func() (*account, error) {
@@ -175,7 +129,7 @@ func (w *Workspace) account(ctx context.Context, user string) (*account, error) 
 		})
 		switch {
 		case code(err) == "user_not_found", code(err) == "user_not_visible":
-			remember(d, d.users, user, nil, knowNoUser)
+			d.users.Put(user, nil, knowNoUser)
 			return nil, nil
 		case err != nil:
 			return nil, err
@@ -183,7 +137,7 @@ func (w *Workspace) account(ctx context.Context, user string) (*account, error) 
 			return nil, fmt.Errorf("slack: look up user %q: Slack answers with another one", user)
 		}
 		a := readAccount(u, raw)
-		remember(d, d.users, user, a, knowUser)
+		d.users.Put(user, a, knowUser)
 		return a, nil
 	})
 }
@@ -208,7 +162,7 @@ func (w *Workspace) user(person string) string {
 	if handle != "" || address == "" {
 		return handle
 	}
-	user, _ := remembered(&w.people, w.people.emails, address)
+	user, _ := w.people.emails.Get(address)
 	if user == "" || len(w.withHandle(user)) > 0 {
 		return ""
 	}
@@ -233,7 +187,7 @@ func (w *Workspace) claim(person string) (handle, address string) {
 // byEmail returns the account with an address, "" if there is none that may do something here.
 func (w *Workspace) byEmail(ctx context.Context, address string) (string, error) {
 	d := &w.people
-	if id, ok := remembered(d, d.emails, address); ok {
+	if id, ok := d.emails.Get(address); ok {
 		return id, nil
 	}
 	self, err := w.identity(ctx)
@@ -252,13 +206,13 @@ func (w *Workspace) byEmail(ctx context.Context, address string) (string, error)
 		}
 		if err == nil {
 			a := readAccount(u, raw)
-			remember(d, d.users, a.ID, a, knowUser)
+			d.users.Put(a.ID, a, knowUser)
 			if a.barred(self) == "" && !a.unconfirmed {
-				remember(d, d.emails, address, a.ID, knowEmail)
+				d.emails.Put(address, a.ID, knowEmail)
 				return a.ID, nil
 			}
 		}
-		remember(d, d.emails, address, "", knowNoEmail)
+		d.emails.Put(address, "", knowNoEmail)
 		return "", nil
 	})
 }
@@ -307,7 +261,7 @@ func (w *Workspace) groupUsers(ctx context.Context, usergroup string) ([]string,
 			return nil, err
 		}
 	}
-	if users, ok := remembered(d, d.groups, id); ok {
+	if users, ok := d.groups.Get(id); ok {
 		return users, nil
 	}
 	return alone(ctx, &w.flying, "group "+id, func() (users []string, err error) {
@@ -318,7 +272,7 @@ func (w *Workspace) groupUsers(ctx context.Context, usergroup string) ([]string,
 		if err != nil {
 			return nil, err
 		}
-		remember(d, d.groups, id, users, knowGroup)
+		d.groups.Put(id, users, knowGroup)
 		return users, nil
 	})
 }
@@ -326,7 +280,7 @@ func (w *Workspace) groupUsers(ctx context.Context, usergroup string) ([]string,
 // usergroup returns the ID of a user group.
 func (w *Workspace) usergroup(ctx context.Context, handle string) (string, error) {
 	d := &w.people
-	if id, ok := remembered(d, d.handles, handle); ok {
+	if id, ok := d.handles.Get(handle); ok {
 		return id, nil
 	}
 	_, err := alone(ctx, &w.flying, "groups", func() (struct{}, error) {
@@ -336,14 +290,14 @@ func (w *Workspace) usergroup(ctx context.Context, handle string) (string, error
 			return err
 		})
 		for _, g := range groups {
-			remember(d, d.handles, strings.ToLower(g.Handle), g.ID, knowGroup)
+			d.handles.Put(strings.ToLower(g.Handle), g.ID, knowGroup)
 		}
 		return struct{}{}, err
 	})
 	if err != nil {
 		return "", err
 	}
-	if id, ok := remembered(d, d.handles, handle); ok {
+	if id, ok := d.handles.Get(handle); ok {
 		return id, nil
 	}
 	return "", &failure{text: fmt.Sprintf("slack: find user group %q", "@"+handle), err: errors.New("there is none of that handle"), permanent: true, gone: true}

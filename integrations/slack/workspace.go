@@ -89,7 +89,7 @@ func New(o Options) *Workspace {
 	client := *o.HTTP
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token goes nowhere else
 	w := &Workspace{
-		o: o, http: &client, log: o.Log, budget: newBudget(), people: newDirectory(),
+		o: o, http: &client, log: o.Log, budget: newBudget(),
 		channels: make(map[string]string), directs: make(map[string]string),
 	}
 	w.counts.calls = make(map[string]int64)
