@@ -162,15 +162,18 @@ func TestWhatADeliveryIsAnswered(t *testing.T) {
 		{"too large", `{"webhookEvent": "x", "y": "` + strings.Repeat("y", 5<<20) + `"}`, &desk{}, 413},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			if code := deliver(offline(t).Handler(one.desk, one.desk), one.body); code != one.want {
-				t.Errorf("answered with %d, not %d", code, one.want)
-			}
+			whenWritten(t, func(t *testing.T) {
+				if code := deliver(offline(t).Handler(one.desk, one.desk), one.body); code != one.want {
+					t.Errorf("answered with %d, not %d", code, one.want)
+				}
+			})
 		})
 	}
-	d := &desk{}
-	if code := deliver(offline(t).Handler(d, nil), command); code != http.StatusNoContent {
-		t.Errorf("without a chat a command is answered with %d", code)
-	}
+	whenWritten(t, func(t *testing.T) {
+		if code := deliver(offline(t).Handler(&desk{}, nil), command); code != http.StatusNoContent {
+			t.Errorf("without a chat a command is answered with %d", code)
+		}
+	})
 }
 
 type final struct{}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/muster-release/muster/bot/events"
@@ -181,6 +182,14 @@ func TestAReleaseIssueSaysWhatItShows(t *testing.T) {
 	}
 }
 
+// whenWritten runs a test at the time of the comment that commented delivers: later it would be too old for a command.
+func whenWritten(t *testing.T, f func(t *testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.UnixMilli(1795514400500)))
+		f(t)
+	})
+}
+
 // commented is a webhook of a new comment.
 func commented(body any, more object) object {
 	comment := object{
@@ -229,48 +238,52 @@ func TestCommentsThatAreCommands(t *testing.T) {
 		{"a person who speaks of it", "/muster plan\nmuster is fine", nil, "plan"},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			d := &desk{}
-			if code := deliver(offline(t).Handler(d, d), text(t, commented(one.body, one.more))); code != http.StatusNoContent {
-				t.Fatalf("answered with %d", code)
-			}
-			if one.want == "-" {
-				if len(d.commands)+len(d.events) > 0 {
-					t.Errorf("came in as %+v", d.commands)
+			whenWritten(t, func(t *testing.T) {
+				d := &desk{}
+				if code := deliver(offline(t).Handler(d, d), text(t, commented(one.body, one.more))); code != http.StatusNoContent {
+					t.Fatalf("answered with %d", code)
 				}
-				return
-			}
-			if len(d.commands) != 1 {
-				t.Fatalf("%d commands came in", len(d.commands))
-			}
-			c := d.commands[0]
-			if c.Text != one.want || c.From != "5b10a2844c20165700ede21g" || c.Channel != "ABC-7" || c.Thread != "" || c.ID != "comment/ABC-7/10040" || c.Time.UnixMilli() != 1795514400500 {
-				t.Errorf("came in as %+v", c)
-			}
+				if one.want == "-" {
+					if len(d.commands)+len(d.events) > 0 {
+						t.Errorf("came in as %+v", d.commands)
+					}
+					return
+				}
+				if len(d.commands) != 1 {
+					t.Fatalf("%d commands came in", len(d.commands))
+				}
+				c := d.commands[0]
+				if c.Text != one.want || c.From != "5b10a2844c20165700ede21g" || c.Channel != "ABC-7" || c.Thread != "" || c.ID != "comment/ABC-7/10040" || c.Time.UnixMilli() != 1795514400500 {
+					t.Errorf("came in as %+v", c)
+				}
+			})
 		})
 	}
 }
 
 // Data Center tells of a comment twice: as an update of the issue, and as a comment without its issue.
 func TestACommentOfDataCenterIsOneCommand(t *testing.T) {
-	d := &desk{}
-	h := offline(t).Handler(d, d)
-	comment := commented("/muster plan to staging", nil)["comment"]
-	update := updated(nil)
-	delete(update, "changelog")
-	update["issue_event_type_name"], update["comment"] = "issue_commented", comment
-	edit := maps.Clone(update)
-	edit["issue_event_type_name"] = "issue_comment_edited"
-	deliver(h, text(t, edit))
-	deliver(h, text(t, object{"timestamp": 1, "webhookEvent": "comment_created", "comment": comment}))
-	if len(d.commands) != 0 {
-		t.Fatalf("came in as %+v", d.commands)
-	}
-	deliver(h, text(t, update))
-	deliver(h, text(t, update))
-	deliver(h, text(t, commented("/muster plan to staging", nil)))
-	if len(d.commands) != 1 || d.offered != 3 {
-		t.Errorf("came in %d times as %+v", d.offered, d.commands)
-	}
+	whenWritten(t, func(t *testing.T) {
+		d := &desk{}
+		h := offline(t).Handler(d, d)
+		comment := commented("/muster plan to staging", nil)["comment"]
+		update := updated(nil)
+		delete(update, "changelog")
+		update["issue_event_type_name"], update["comment"] = "issue_commented", comment
+		edit := maps.Clone(update)
+		edit["issue_event_type_name"] = "issue_comment_edited"
+		deliver(h, text(t, edit))
+		deliver(h, text(t, object{"timestamp": 1, "webhookEvent": "comment_created", "comment": comment}))
+		if len(d.commands) != 0 {
+			t.Fatalf("came in as %+v", d.commands)
+		}
+		deliver(h, text(t, update))
+		deliver(h, text(t, update))
+		deliver(h, text(t, commented("/muster plan to staging", nil)))
+		if len(d.commands) != 1 || d.offered != 3 {
+			t.Errorf("came in %d times as %+v", d.offered, d.commands)
+		}
+	})
 }
 
 func TestDeliveriesWithoutIdentifiers(t *testing.T) {
