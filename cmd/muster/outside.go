@@ -118,7 +118,7 @@ func gitlabOptions(c *configs.GitLab, catalog func() *playbooks.Catalog, client 
 func jiraOptions(c *configs.Jira, catalog func() *playbooks.Catalog, client *http.Client, log *slog.Logger) jira.Options {
 	return jira.Options{
 		URL: c.URL, Email: c.Email, Token: c.Token.Reveal(), WebhookSecret: c.WebhookSecret.Reveal(),
-		Project: c.Project, IssueType: c.IssueType, Labels: c.Labels, Fields: c.Fields, Transitions: joined(c.Transitions), TransitionFields: c.TransitionFields,
+		Project: c.Project, IssueType: c.IssueType, Labels: c.Labels, Fields: c.Fields, Transitions: c.Transitions, TransitionFields: c.TransitionFields,
 		FixVersion: c.FixVersion, LinkType: c.LinkType, Edits: c.Edits, IndexLag: c.IndexLag,
 		ApproveStatus: c.Approve, RejectStatus: c.Reject, StoryProjects: c.StoryProjects, Catalog: catalog, HTTP: client, Log: log,
 	}
@@ -147,20 +147,6 @@ func secrets(s configs.Secret) []string {
 		return nil
 	}
 	return []string{s.Reveal()}
-}
-
-// joined writes transitions as the adapter reads them.
-func joined(transitions map[string][]string) map[string]string {
-	all := make(map[string]string, len(transitions))
-	for status, names := range transitions {
-		for i, name := range names {
-			if i > 0 {
-				all[status] += ", "
-			}
-			all[status] += name
-		}
-	}
-	return all
 }
 
 // equip gives the engine the ports that the outside systems serve.

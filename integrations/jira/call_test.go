@@ -157,7 +157,7 @@ func TestNewRefuses(t *testing.T) {
 		"open brace":       {func(o *jira.Options) { o.Labels = []string{"a{run"} }, "open"},
 		"closing brace":    {func(o *jira.Options) { o.FixVersion = "a}" }, "open"},
 		"own field":        {func(o *jira.Options) { o.Fields = map[string]string{"Summary": "x"} }, "by itself"},
-		"status":           {func(o *jira.Options) { o.Transitions = map[string]string{"done": "Done"} }, `"done"`},
+		"status":           {func(o *jira.Options) { o.Transitions = map[string][]string{"done": {"Done"}} }, `"done"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := plainOptions(nil)

@@ -31,7 +31,7 @@ func ours() []string {
 
 // newForm reads the templates and names of o, or says what is wrong with them.
 func newForm(o Options) (form, error) {
-	f := form{fields: map[string]template{}, moves: map[string][]string{}}
+	f := form{fields: map[string]template{}, moves: o.Transitions}
 	for _, text := range o.Labels {
 		t, err := newTemplate(text)
 		if err != nil {
@@ -56,11 +56,6 @@ func newForm(o Options) (form, error) {
 	for _, status := range slices.Sorted(maps.Keys(o.Transitions)) {
 		if !slices.Contains(statuses(), status) {
 			return f, fmt.Errorf("jira: transition of %q: a release is %s", status, strings.Join(statuses(), ", "))
-		}
-		for name := range strings.SplitSeq(o.Transitions[status], ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				f.moves[status] = append(f.moves[status], name)
-			}
 		}
 	}
 	return f, nil

@@ -442,7 +442,9 @@ func TestVersionThatSomebodyElseMakesMeanwhile(t *testing.T) {
 // TestNotesThatSomebodyWroteOver holds that nothing depends on what the property of the issue says.
 func TestNotesThatSomebodyWroteOver(t *testing.T) {
 	both(t, func(t *testing.T, s *site) {
-		j := s.tracker(func(o *jira.Options) { o.Transitions = map[string]string{"deploying": "Ask for approval, Releasing"} })
+		j := s.tracker(func(o *jira.Options) {
+			o.Transitions = map[string][]string{"deploying": {"Ask for approval", "Releasing"}}
+		})
 		key, err := j.Create(t.Context(), release("waiting"))
 		s.must(err)
 		for _, notes := range []string{`{"version":"424242","linked":["ABC-1"],"move":{"for":"deploying","from":"x","to":"y","hop":9}}`, `[1,2]`, `{"labels":"x"}`} {

@@ -56,9 +56,9 @@ type Options struct {
 	// Fields are more fields of the release issue, by name or ID: templates.
 	Fields map[string]string
 	// Transitions say how an issue follows the release: by the status of steps.Issue the name
-	// of a transition or of the status it leads to, or several, one after the other, with
-	// commas. A status that is not named moves nothing.
-	Transitions map[string]string
+	// of a transition or of the status it leads to, or several, one after the other. A status
+	// that is not named moves nothing.
+	Transitions map[string][]string
 	// TransitionFields are what a transition is given that requires a field, by its name or ID.
 	TransitionFields map[string]string
 	// FixVersion is the name of the version that is made for a release, a template. Empty: none.

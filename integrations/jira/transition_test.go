@@ -25,28 +25,27 @@ func careful() *jirafake.Workflow {
 func TestTransitions(t *testing.T) {
 	both(t, func(t *testing.T, s *site) {
 		for name, tc := range map[string]struct {
-			moves  map[string]string
+			moves  map[string][]string
 			fields map[string]string
 			is     []string // how the release goes
 			want   string
 			says   []string // of the last error; nil: there is none
-			wrong  bool
 		}{
-			"by status":               {moves: map[string]string{"waiting": "ready"}, is: []string{"waiting"}, want: "Ready"},
-			"several":                 {moves: map[string]string{"deploying": "Check, Begin"}, is: []string{"deploying", "deploying"}, want: "Doing"},
-			"several, from half way":  {moves: map[string]string{"waiting": "Ready", "deploying": "Check, Begin"}, is: []string{"waiting", "deploying"}, want: "Doing"},
-			"several, as statuses":    {moves: map[string]string{"deploying": "Ready, Doing"}, is: []string{"deploying"}, want: "Doing"},
-			"its name beats a status": {moves: map[string]string{"waiting": "Approve"}, is: []string{"waiting"}, want: "Ready"},
+			"by status":               {moves: map[string][]string{"waiting": {"ready"}}, is: []string{"waiting"}, want: "Ready"},
+			"several":                 {moves: map[string][]string{"deploying": {"Check", "Begin"}}, is: []string{"deploying", "deploying"}, want: "Doing"},
+			"several, from half way":  {moves: map[string][]string{"waiting": {"Ready"}, "deploying": {"Check", "Begin"}}, is: []string{"waiting", "deploying"}, want: "Doing"},
+			"several, as statuses":    {moves: map[string][]string{"deploying": {"Ready", "Doing"}}, is: []string{"deploying"}, want: "Doing"},
+			"its name beats a status": {moves: map[string][]string{"waiting": {"Approve"}}, is: []string{"waiting"}, want: "Ready"},
 			"required": {
-				moves:  map[string]string{"deploying": "Ready, Doing", "released": "Finish"},
+				moves:  map[string][]string{"deploying": {"Ready", "Doing"}, "released": {"Finish"}},
 				fields: map[string]string{"Due date": "2026-12-01", "Resolution": "Won't Do"}, is: []string{"deploying", "released"}, want: "Live",
 			},
 			"a required one is missing": {
-				moves: map[string]string{"deploying": "Ready, Doing", "released": "Finish"}, is: []string{"deploying", "released"}, want: "Doing",
+				moves: map[string][]string{"deploying": {"Ready", "Doing"}, "released": {"Finish"}}, is: []string{"deploying", "released"}, want: "Doing",
 				says: []string{`to "Live"`, "Due date is required", `"Due date"`, "transitionFields"},
 			},
 			"no way": {
-				moves: map[string]string{"deploying": "Doing"}, is: []string{"deploying"}, want: "Open",
+				moves: map[string][]string{"deploying": {"Doing"}}, is: []string{"deploying"}, want: "Open",
 				says: []string{`is "Open"`, "deploying", `"Doing"`, `"Check" to "Ready"`},
 			},
 			"nothing configured": {is: []string{"released"}, want: "Open"},
@@ -93,7 +92,7 @@ func TestMovesThatAnswerStay(t *testing.T) {
 	both(t, func(t *testing.T, s *site) {
 		j := s.tracker(func(o *jira.Options) {
 			o.ApproveStatus, o.RejectStatus = "Releasing", "Cancelled"
-			o.Transitions = map[string]string{"waiting": "Awaiting Approval", "aborted": "Cancelled"}
+			o.Transitions = map[string][]string{"waiting": {"Awaiting Approval"}, "aborted": {"Cancelled"}}
 		})
 		key, err := j.Create(t.Context(), release("waiting"))
 		s.must(err)

@@ -97,8 +97,8 @@ func (s *site) options() jira.Options {
 	o := jira.Options{
 		URL: s.URL(), Token: s.muster.Token, Project: "REL", IssueType: "Release", FixVersion: "{environment} {run}", HTTP: s.client,
 		Labels: []string{"release", "to-{environment}"},
-		Transitions: map[string]string{
-			"waiting": "Awaiting Approval", "deploying": "Start release", "released": "Released", "rolled back": "roll back", "aborted": "Cancel",
+		Transitions: map[string][]string{
+			"waiting": {"Awaiting Approval"}, "deploying": {"Start release"}, "released": {"Released"}, "rolled back": {"roll back"}, "aborted": {"Cancel"},
 		},
 	}
 	if s.flavor == jirafake.Cloud {
