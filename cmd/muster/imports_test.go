@@ -68,13 +68,13 @@ var importRules = []importRule{
 	{"cmd/gitlabfake", []string{"cmd/internal/alone", "integrations/gitlab/gitlabfake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/jira/jirafake/openapicheck", []string{"github.com/getkin/kin-openapi/..."}, nil},
 	{"integrations/jira/jirafake", []string{"integrations/accidents"}, []string{"github.com/andygrunwald/go-jira", "integrations/jira/jirafake/..."}},
-	{"integrations/jira", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "github.com/andygrunwald/go-jira", "golang.org/x/sync/..."}, []string{"integrations/jira/..."}},
+	{"integrations/jira", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "integrations/calls", "github.com/andygrunwald/go-jira", "golang.org/x/sync/..."}, []string{"integrations/jira/..."}},
 	{"cmd/jirafake", []string{"cmd/internal/alone", "integrations/jira/jirafake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/pagerduty/pagerdutyfake", []string{"integrations/accidents"}, nil},
-	{"integrations/pagerduty", []string{"playbooks", "playbooks/steps", "github.com/PagerDuty/go-pagerduty"}, []string{"integrations/pagerduty/..."}},
+	{"integrations/pagerduty", []string{"playbooks", "playbooks/steps", "integrations/calls", "github.com/PagerDuty/go-pagerduty"}, []string{"integrations/pagerduty/..."}},
 	{"cmd/pagerdutyfake", []string{"cmd/internal/alone", "integrations/pagerduty/pagerdutyfake"}, []string{"cmd/internal/alone/..."}},
-	{"integrations/alertmanager", []string{"bot/events"}, nil},
-	{"integrations/registry", []string{"playbooks", "playbooks/steps", "github.com/google/go-containerregistry/..."}, nil},
+	{"integrations/alertmanager", []string{"bot/events", "integrations/calls"}, nil},
+	{"integrations/registry", []string{"playbooks", "playbooks/steps", "integrations/calls", "github.com/google/go-containerregistry/..."}, nil},
 	{"cmd/slackfake", []string{"cmd/internal/alone", "integrations/slack/slackfake"}, []string{"cmd/internal/alone/..."}},
 
 	// The only place that sees concrete types.

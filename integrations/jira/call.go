@@ -1,21 +1,19 @@
 package jira
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -58,17 +56,6 @@ func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf("jir
 
 func (r *refusal) Error() string   { return r.text }
 func (r *refusal) Permanent() bool { return true }
-
-// later is a call that was refused for now, and certainly without effect.
-type later struct {
-	text string
-	wait time.Duration
-	err  error
-}
-
-func (l *later) Error() string             { return l.text + ": " + l.err.Error() }
-func (l *later) Unwrap() error             { return l.err }
-func (l *later) RetryAfter() time.Duration { return l.wait }
 
 // isGone reports whether what a call was about is not there.
 func isGone(err error) bool {
@@ -128,7 +115,7 @@ func (j *Jira) call(ctx context.Context, what, method, path string, query url.Va
 	case err == nil:
 		return nil
 	case answer == nil:
-		return unanswered(ctx, text, err)
+		return calls.Unanswered(ctx, text, refusedWait, err)
 	case answer.StatusCode < 300:
 		return fmt.Errorf("%s: the answer is not what Jira says", text)
 	}
@@ -145,7 +132,7 @@ func meaning(text string, answer *http.Response, said []byte) error {
 	f := &failure{text: text, status: status, words: words, fields: fields}
 	switch {
 	case status == http.StatusTooManyRequests:
-		return &later{text: text, wait: retryAfter(answer.Header), err: errors.New("too many calls (HTTP 429)")}
+		return &calls.Later{Text: text, Wait: calls.Rest(answer.Header, refusedWait), Err: errors.New("too many calls (HTTP 429)")}
 	case status >= 500 || status == http.StatusRequestTimeout:
 	case status == http.StatusUnauthorized:
 		f.words = "the token is refused"
@@ -161,18 +148,6 @@ func meaning(text string, answer *http.Response, said []byte) error {
 		f.permanent = true
 	}
 	return f
-}
-
-// retryAfter reads the header Retry-After: seconds, or a date.
-func retryAfter(h http.Header) time.Duration {
-	value := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
-		return min(max(time.Duration(seconds)*time.Second, time.Second), time.Hour)
-	}
-	if when, err := http.ParseTime(value); err == nil {
-		return min(max(time.Until(when), time.Second), time.Hour)
-	}
-	return refusedWait
 }
 
 // wordsOf reads what Jira says is wrong: errorMessages for all and errors by field, or message
@@ -193,37 +168,7 @@ func wordsOf(said []byte) (string, map[string]string) {
 	if len(all) == 0 && e.Message != "" {
 		all = []string{e.Message}
 	}
-	return shorten(strings.Join(strings.Fields(strings.Join(all, "; ")), " "), mostWords), e.Errors
-}
-
-// shorten cuts text to most bytes, between characters.
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	cut := most - len("…")
-	for cut > 0 && text[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return text[:cut] + "…"
-}
-
-// unanswered is the error of a request that has no answer, without its URL.
-func unanswered(ctx context.Context, text string, err error) error {
-	var network *net.OpError
-	var certificate *tls.CertificateVerificationError
-	var wrapped *url.Error
-	switch {
-	case errors.As(err, &network) && (network.Op == "dial" || network.Op == "proxyconnect"):
-		return &later{text: text, wait: refusedWait, err: fmt.Errorf("cannot connect: %w", network.Err)}
-	case errors.As(err, &certificate):
-		return &later{text: text, wait: refusedWait, err: certificate}
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
-	case errors.As(err, &wrapped):
-		err = wrapped.Err
-	}
-	return fmt.Errorf("%s: %w", text, err)
+	return oneLine(strings.Join(all, "; "), mostWords), e.Errors
 }
 
 // wire makes go-jira's requests. It reads answers to their end, for go-jira leaves some open, and
@@ -235,14 +180,8 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer+1))
-	switch {
-	case err != nil:
+	if _, err := calls.Whole(answer, mostAnswer); err != nil {
 		return nil, err
-	case len(body) > mostAnswer:
-		return nil, fmt.Errorf("the answer is larger than %d MiB", mostAnswer>>20)
 	}
-	answer.Body = io.NopCloser(bytes.NewReader(body))
 	return answer, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	jirago "github.com/andygrunwald/go-jira"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 )
 
@@ -42,7 +43,7 @@ type Jira struct {
 	fields   []field // once they are known
 	fieldsAt time.Time
 
-	accounts accounts
+	accounts calls.Memory[*account] // by handle; nil: there is none
 }
 
 var (

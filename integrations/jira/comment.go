@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/muster-release/muster/bot/chat"
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 // Comments are the comments of issues as a chat: a channel is the key of an issue, and the ID of a
@@ -158,7 +159,7 @@ func headOf(c chat.Card) document {
 		d = document{paragraph{{text: toneSigns[c.Tone] + title, strong: true}}}
 	} else if text := strings.TrimSpace(c.Text); text != "" {
 		// Without a title the text is all there is, and speaks for itself.
-		d = paragraphs(toneSigns[c.Tone] + shorten(text, mostText/4))
+		d = paragraphs(toneSigns[c.Tone] + calls.Clip(text, mostText/4))
 	}
 	if p := c.Progress; p != nil {
 		words := oneLine(p.Label, 300)
@@ -184,7 +185,7 @@ func (j *Jira) section(s chat.Section, room int) document {
 	if s.Heading != "" {
 		d = append(d, paragraph{{text: oneLine(s.Heading, 300), strong: true}})
 	}
-	d = append(d, paragraphs(shorten(s.Text, mostText/4))...)
+	d = append(d, paragraphs(calls.Clip(s.Text, mostText/4))...)
 	var facts paragraph
 	for _, f := range s.Fields {
 		if len(facts) > 0 {

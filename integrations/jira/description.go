@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks/steps"
 )
 
@@ -27,7 +28,7 @@ const (
 
 // description says all of a release that its issue shows.
 func (j *Jira) description(i *steps.Issue) document {
-	d := paragraphs(shorten(i.Description, mostState))
+	d := paragraphs(calls.Clip(i.Description, mostState))
 	if facts := factsOf(i); len(facts.rows) > 0 {
 		d = append(d, facts)
 	}
@@ -57,7 +58,7 @@ func factsOf(i *steps.Issue) table {
 	names := slices.SortedFunc(maps.Keys(i.Fields), func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
 	for _, name := range names {
 		if name != "plan" && i.Fields[name] != "" {
-			t.rows = append(t.rows, []paragraph{{{text: name, strong: true}}, plain(shorten(i.Fields[name], 1000))})
+			t.rows = append(t.rows, []paragraph{{{text: name, strong: true}}, plain(calls.Clip(i.Fields[name], 1000))})
 		}
 	}
 	return t
@@ -137,7 +138,7 @@ func untailed(p paragraph) paragraph {
 }
 
 func oneLine(text string, most int) string {
-	return shorten(strings.Join(strings.Fields(text), " "), most)
+	return calls.Clip(strings.Join(strings.Fields(text), " "), most)
 }
 
 // fit puts preformatted text between two parts, and as much of it as there is room for: its

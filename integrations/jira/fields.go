@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 // field is a field of Jira's issues.
@@ -118,7 +120,7 @@ func (j *Jira) single(f field, kind, text string) (any, error) {
 		if strings.HasSuffix(f.Schema.Custom, ":textarea") || f.ID == "environment" {
 			return j.body(paragraphs(text)), nil
 		}
-		return shorten(strings.ReplaceAll(text, "\n", " "), 255), nil
+		return calls.Clip(strings.ReplaceAll(text, "\n", " "), 255), nil
 	case "number":
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/steps"
 )
@@ -214,7 +215,7 @@ func (j *Jira) facts(all []*issue) []playbooks.Evidence {
 	facts := make([]playbooks.Evidence, 0, min(len(all), mostEvidence))
 	for _, i := range all[:min(len(all), mostEvidence)] {
 		s := j.storyOf(i)
-		facts = append(facts, playbooks.Evidence{Name: s.Key, Text: shorten(strings.TrimSpace(s.Status+": "+oneLine(s.Title, 120)), 200), Link: s.Link})
+		facts = append(facts, playbooks.Evidence{Name: s.Key, Text: calls.Clip(strings.TrimSpace(s.Status+": "+oneLine(s.Title, 120)), 200), Link: s.Link})
 	}
 	return facts
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks/steps"
 )
 
@@ -66,9 +67,9 @@ func (j *Jira) Find(ctx context.Context, run string, tried time.Time) (string, b
 		}
 	}
 	if wait := time.Until(tried.Add(j.o.IndexLag)); wait > 0 && !slices.ContainsFunc(found, func(i *issue) bool { return !i.created().Before(tried.Add(-skew)) }) {
-		return "", false, &later{
-			text: "jira: search for the issue of release " + run, wait: min(wait, lookAgain),
-			err: fmt.Errorf("the index may not know it before %s", tried.Add(j.o.IndexLag).UTC().Format(time.TimeOnly)),
+		return "", false, &calls.Later{
+			Text: "jira: search for the issue of release " + run, Wait: min(wait, lookAgain),
+			Err: fmt.Errorf("the index may not know it before %s", tried.Add(j.o.IndexLag).UTC().Format(time.TimeOnly)),
 		}
 	}
 	if len(found) == 0 {
@@ -153,7 +154,7 @@ func (j *Jira) Update(ctx context.Context, key string, i steps.Issue) error {
 		}
 	}
 	if s.more {
-		all.add(&later{text: "jira: update " + key, wait: linkWait, err: errors.New("there are more links than are made at once")})
+		all.add(&calls.Later{Text: "jira: update " + key, Wait: linkWait, Err: errors.New("there are more links than are made at once")})
 	}
 	return all.with(nil)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks/steps"
 )
 
@@ -22,7 +23,7 @@ func markerLine(marker string) paragraph {
 // Comment implements steps.Tracker. The same comment twice stands there twice: ask Commented
 // before repeating it.
 func (j *Jira) Comment(ctx context.Context, key string, c steps.Comment) error {
-	d, end := paragraphs(shorten(c.Text, mostText/3)), document{markerLine(c.Marker)}
+	d, end := paragraphs(calls.Clip(c.Text, mostText/3)), document{markerLine(c.Marker)}
 	if c.Code == "" {
 		d = append(d, end...)
 	} else {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks/steps"
 )
 
@@ -191,7 +192,7 @@ func (j *Jira) wishes(ctx context.Context, i *steps.Issue, made time.Time) (all 
 func (j *Jira) labels(i *steps.Issue, made time.Time) []string {
 	labels := []string{j.label(i.Run)}
 	for _, t := range j.form.labels {
-		if l := shorten(strings.Join(strings.Fields(t.fill(i, made)), "-"), 255); l != "" && !slices.Contains(labels, l) {
+		if l := calls.Clip(strings.Join(strings.Fields(t.fill(i, made)), "-"), 255); l != "" && !slices.Contains(labels, l) {
 			labels = append(labels, l)
 		}
 	}
@@ -211,7 +212,7 @@ func (j *Jira) sparing(wishes []wish, fields map[string]any, lacking *problems, 
 		if words, wrong := f.fields[w.field.ID]; wrong && w.optional {
 			if _, asked := fields[w.field.ID]; asked {
 				delete(fields, w.field.ID)
-				lacking.add(refuse("field %q: %s", w.field.Name, shorten(words, mostWords)))
+				lacking.add(refuse("field %q: %s", w.field.Name, calls.Clip(words, mostWords)))
 				spared = true
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 // Only what Muster uses of a payload is decoded, and each part may be missing: Jira's
@@ -118,7 +119,7 @@ func (j *Jira) decode(body []byte, id string, now time.Time) (delivery, error) {
 	var d delivery
 	var p payload
 	if err := json.Unmarshal(body, &p); err != nil {
-		return d, fmt.Errorf("jira: decode webhook: %w", unquoted(err))
+		return d, fmt.Errorf("jira: decode webhook: %w", calls.Unquoted(err))
 	}
 	if p.Event == "" {
 		return d, errors.New("jira: decode webhook: it does not say what happened")
@@ -440,17 +441,4 @@ func timeOf(text string) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// unquoted is an error of encoding/json without what it quotes of the payload.
-func unquoted(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON at byte %d", syntax.Offset)
-	case errors.As(err, &kind):
-		return fmt.Errorf("field %q is of another type", kind.Field)
-	}
-	return errors.New("not as documented")
 }

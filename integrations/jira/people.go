@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"strings"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/muster-release/muster/bot/chat"
@@ -14,39 +13,8 @@ import (
 
 var _ chat.Directory = (*Jira)(nil)
 
-const (
-	// knowAccount is for how long an answer of Jira's about somebody counts.
-	knowAccount = 5 * time.Minute
-	// mostAccounts bounds what is remembered.
-	mostAccounts = 10_000
-)
-
-// accounts are what Jira has said of people, by handle.
-type accounts struct {
-	mu    sync.Mutex
-	known map[string]knownAccount
-}
-
-type knownAccount struct {
-	account *account // nil: there is none
-	until   time.Time
-}
-
-func (a *accounts) get(handle string) (*account, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	k, ok := a.known[handle]
-	return k.account, ok && time.Now().Before(k.until)
-}
-
-func (a *accounts) put(handle string, is *account) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.known) >= mostAccounts || a.known == nil {
-		a.known = make(map[string]knownAccount)
-	}
-	a.known[handle] = knownAccount{is, time.Now().Add(knowAccount)}
-}
+// knowAccount is for how long an answer of Jira's about somebody counts.
+const knowAccount = 5 * time.Minute
 
 // isSelf reports whether an account is Muster's own, as far as that is known already.
 func (j *Jira) isSelf(a account) bool {
@@ -74,7 +42,8 @@ func (j *Jira) Person(ctx context.Context, handle string) (id, why string, err e
 	case j.Self(handle):
 		return "", "this is Muster's own account, so nothing is allowed", nil
 	case len(owners) > 0:
-		return alone(owners, "account")
+		id, why = playbooks.Claimed(owners, "account")
+		return id, why, nil
 	}
 	a, err := j.account(ctx, handle)
 	if err != nil {
@@ -87,27 +56,19 @@ func (j *Jira) Person(ctx context.Context, handle string) (id, why string, err e
 	case !a.Active:
 		return "", "your account is deactivated, so nothing is allowed", nil
 	case j.flavor == dataCenter:
-		if owners := append(j.withHandle(a.Name), j.withHandle(a.Key)...); len(owners) > 0 {
-			return alone(owners, "account")
+		if owners := j.withHandle(a.Name, a.Key); len(owners) > 0 {
+			id, why = playbooks.Claimed(owners, "account")
+			return id, why, nil
 		}
 		return "", unknown + ", and then say: catalog reload", nil
 	case a.Kind != "atlassian":
 		return "", "apps and customers may do nothing here", nil
 	}
-	if owners := j.withAddress(a.Email); len(owners) > 0 {
-		return alone(owners, "address")
+	if owners := playbooks.WithAddress(j.people(), System, a.Email); len(owners) > 0 {
+		id, why = playbooks.Claimed(owners, "address")
+		return id, why, nil
 	}
 	return "", unknown + ", or the address that you have in Jira, and then say: catalog reload", nil
-}
-
-// alone is the one of several who claim the same, or why it is nobody.
-func alone(owners []string, by string) (id, why string, err error) {
-	for _, o := range owners {
-		if o != owners[0] {
-			return "", fmt.Sprintf("several people of the configuration have your %s, so nothing is allowed", by), nil
-		}
-	}
-	return owners[0], "", nil
 }
 
 func (j *Jira) people() []playbooks.Person {
@@ -117,29 +78,14 @@ func (j *Jira) people() []playbooks.Person {
 	return nil
 }
 
-// withHandle returns who has an account by the configuration.
-func (j *Jira) withHandle(handle string) (people []string) {
-	for _, p := range j.people() {
-		if handle != "" && p.Handles[System] == handle {
-			people = append(people, p.ID)
-		}
-	}
-	return people
-}
-
-// withAddress returns who has an address, and no account by the configuration.
-func (j *Jira) withAddress(address string) (people []string) {
-	for _, p := range j.people() {
-		if address != "" && p.Handles[System] == "" && strings.EqualFold(p.Email, address) {
-			people = append(people, p.ID)
-		}
-	}
-	return people
+// withHandle returns who has an account by the configuration, under one of its names.
+func (j *Jira) withHandle(names ...string) []string {
+	return playbooks.WithHandle(j.people(), System, func(handle string) bool { return slices.Contains(names, handle) })
 }
 
 // account returns what Jira knows of somebody, nil if there is nobody.
 func (j *Jira) account(ctx context.Context, handle string) (*account, error) {
-	if a, ok := j.accounts.get(handle); ok {
+	if a, ok := j.accounts.Get(handle); ok {
 		return a, nil
 	}
 	queries := []url.Values{{"accountId": {handle}}}
@@ -150,17 +96,17 @@ func (j *Jira) account(ctx context.Context, handle string) (*account, error) {
 		var a account
 		err := j.get(ctx, fmt.Sprintf("look up account %q", handle), "user", q, &a)
 		switch {
-		case isGone(err) || isPermanent(err):
+		case isPermanent(err):
 			continue
 		case err != nil:
 			return nil, err
 		case a.ID != handle && a.Name != handle && a.Key != handle:
 			return nil, fmt.Errorf("jira: look up account %q: Jira answers with another one", handle)
 		}
-		j.accounts.put(handle, &a)
+		j.accounts.Put(handle, &a, knowAccount)
 		return &a, nil
 	}
-	j.accounts.put(handle, nil)
+	j.accounts.Put(handle, nil, knowAccount)
 	return nil, nil
 }
 

@@ -122,7 +122,7 @@ func (j *Jira) issues(ctx context.Context, keys []string) (map[string]*issue, er
 			}
 			i, err := j.getIssue(ctx, key, storyFields())
 			switch {
-			case isGone(err) || isPermanent(err):
+			case isPermanent(err):
 			case err != nil:
 				return nil, err
 			default:

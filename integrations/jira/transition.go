@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks/steps"
 )
 
@@ -140,7 +141,7 @@ func (j *Jira) noWay(key, is string, names []string, status string, all []transi
 		there = "there are " + strings.Join(open, ", ")
 	}
 	return refuse("issue %s is %q, and no transition for a release that is %s leads to %q: %s. Change the workflow, or name others under transitions",
-		key, is, status, strings.Join(names, `" or "`), shorten(there, mostWords))
+		key, is, status, strings.Join(names, `" or "`), calls.Clip(there, mostWords))
 }
 
 // take makes a transition, with the fields that it asks for.

@@ -60,7 +60,7 @@ func (j *Jira) assure(ctx context.Context, s *sight, i *steps.Issue) error {
 	if len(j.form.fixVersion) == 0 {
 		return nil
 	}
-	name := shorten(oneLine(j.form.fixVersion.fill(i, s.made), 255), 255)
+	name := oneLine(j.form.fixVersion.fill(i, s.made), 255)
 	var on []version
 	s.issue.read("fixVersions", &on)
 	for n := range on {
