@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -33,7 +34,6 @@ const (
 // use for, and what later versions add, is left out.
 type payload struct {
 	Version   string  `json:"version"`
-	Status    string  `json:"status"`
 	Receiver  string  `json:"receiver"`
 	Truncated int     `json:"truncatedAlerts"`
 	URL       string  `json:"externalURL"`
@@ -54,7 +54,7 @@ type alert struct {
 func decode(body []byte, now time.Time) (all []events.Event, truncated int, err error) {
 	var p payload
 	if err := json.Unmarshal(body, &p); err != nil {
-		return nil, 0, fmt.Errorf("alertmanager: decode: %w", unquoted(err))
+		return nil, 0, fmt.Errorf("alertmanager: decode: %w", calls.Unquoted(err))
 	}
 	switch {
 	case p.Version != "4":
@@ -146,17 +146,4 @@ func cut(s string, most int) string {
 		s = strings.ToValidUTF8(s[:most], "")
 	}
 	return s
-}
-
-// unquoted is an error of encoding/json without what it quotes of the payload.
-func unquoted(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON at byte %d", syntax.Offset)
-	case errors.As(err, &kind):
-		return fmt.Errorf("field %q is of another type", kind.Field)
-	}
-	return errors.New("not as documented")
 }

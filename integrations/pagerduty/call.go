@@ -1,17 +1,17 @@
 package pagerduty
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -48,15 +48,6 @@ func refuse(format string, args ...any) *failure {
 	return &failure{text: fmt.Sprintf("pagerduty: "+format, args...), permanent: true}
 }
 
-// later is a call that was refused for now, and certainly without effect.
-type later struct {
-	text string
-	wait time.Duration
-}
-
-func (l *later) Error() string             { return l.text }
-func (l *later) RetryAfter() time.Duration { return l.wait }
-
 // heard is what came back for a call. The SDK's own errors lack what matters: it forgets headers, the
 // reasons of the Events API and what broke a connection, and has the address in its words.
 type heard struct {
@@ -81,17 +72,10 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 		h.err = err
 		return nil, err
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer+1))
-	if err == nil && len(body) > mostAnswer {
-		err = fmt.Errorf("the answer is larger than %d MiB", mostAnswer>>20)
+	if h.body, h.err = calls.Whole(answer, mostAnswer); h.err != nil {
+		return nil, h.err
 	}
-	if err != nil {
-		h.err = err
-		return nil, err
-	}
-	h.status, h.header, h.body = answer.StatusCode, answer.Header, body
-	answer.Body = io.NopCloser(bytes.NewReader(body))
+	h.status, h.header = answer.StatusCode, answer.Header
 	return answer, nil
 }
 
@@ -129,7 +113,7 @@ func (p *PagerDuty) meaning(text string, h *heard, wait time.Duration) error {
 	permanent := h.status < 500 && h.status != http.StatusRequestTimeout
 	switch h.status {
 	case http.StatusTooManyRequests:
-		return &later{text: text + ": too many calls (HTTP 429)", wait: retryAfter(h.header, wait)}
+		return &calls.Later{Text: text, Wait: rest(h.header, wait), Err: errors.New("too many calls (HTTP 429)")}
 	case http.StatusUnauthorized:
 		words, permanent = "the token is refused", false
 	}
@@ -156,18 +140,12 @@ func (p *PagerDuty) hide(words string) string {
 	return words
 }
 
-// retryAfter reads when to come back: Retry-After has seconds or a date, ratelimit-reset seconds.
-func retryAfter(h http.Header, usual time.Duration) time.Duration {
-	for _, name := range []string{"Retry-After", "Ratelimit-Reset"} {
-		value := h.Get(name)
-		if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
-			return min(max(time.Duration(min(seconds, 3600))*time.Second, time.Second), time.Hour)
-		}
-		if when, err := http.ParseTime(value); err == nil {
-			return min(max(time.Until(when), time.Second), time.Hour)
-		}
+// rest reads when to come back. Where Retry-After is missing, ratelimit-reset has the seconds.
+func rest(h http.Header, usual time.Duration) time.Duration {
+	if seconds, err := strconv.ParseInt(h.Get("Ratelimit-Reset"), 10, 32); err == nil && seconds >= 0 {
+		usual = calls.Bounded(time.Duration(seconds) * time.Second)
 	}
-	return usual
+	return calls.Rest(h, usual)
 }
 
 // wordsOf reads what PagerDuty says is wrong, and REST's code. The Events API has message and errors,

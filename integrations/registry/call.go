@@ -5,16 +5,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -35,7 +35,6 @@ type failure struct {
 	text      string
 	permanent bool
 	gone      bool
-	status    int // HTTP
 }
 
 func (f *failure) Error() string   { return f.text }
@@ -99,41 +98,15 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if answer.StatusCode == http.StatusTooManyRequests {
 		answer.Body.Close()
-		return nil, &later{text: "too many calls (HTTP 429)", wait: retryAfter(answer.Header)}
+		return nil, &later{text: "too many calls (HTTP 429)", wait: calls.Rest(answer.Header, refusedWait)}
 	}
-	answer.Body = &limited{answer.Body, mostAnswer}
+	answer.Body = calls.Limited(answer.Body, mostAnswer)
 	return answer, nil
 }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
-}
-
-// limited is a body that ends with an error where it is too large.
-type limited struct {
-	io.ReadCloser
-	left int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.ReadCloser.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("the answer is larger than %d MiB", mostAnswer>>20)
-	}
-	return n, err
-}
-
-// retryAfter reads the header Retry-After: seconds, or a date.
-func retryAfter(h http.Header) time.Duration {
-	value := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
-		return max(time.Duration(min(seconds, 3600))*time.Second, time.Second)
-	}
-	if when, err := http.ParseTime(value); err == nil {
-		return min(max(time.Until(when), time.Second), time.Hour)
-	}
-	return refusedWait
 }
 
 // call makes one call of the library about something in a repository. What says for errors what
@@ -176,13 +149,13 @@ func (r *Registry) meaning(ctx context.Context, host name.Registry, text string,
 		err = wrapped.Err // without the address
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n") // below it may be an answer
-	return fmt.Errorf("%s: %s", text, shorten(r.logins.hide(first)))
+	return fmt.Errorf("%s: %s", text, calls.Clip(r.logins.hide(first), mostWords))
 }
 
 // words is what a registry's error says. What they mean stands at
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes.
 func (r *Registry) words(host name.Registry, text string, said *transport.Error) error {
-	f := &failure{status: said.StatusCode}
+	f := &failure{}
 	known := r.logins[host.RegistryStr()].User != ""
 	var words string
 	switch said.StatusCode {
@@ -211,18 +184,6 @@ func (r *Registry) words(host name.Registry, text string, said *transport.Error)
 	if words == "" {
 		words = strings.ToLower(http.StatusText(said.StatusCode))
 	}
-	f.text = fmt.Sprintf("%s: %s (HTTP %d)", text, shorten(r.logins.hide(words)), said.StatusCode)
+	f.text = fmt.Sprintf("%s: %s (HTTP %d)", text, calls.Clip(r.logins.hide(words), mostWords), said.StatusCode)
 	return f
-}
-
-// shorten cuts words that are too long, between characters.
-func shorten(text string) string {
-	if len(text) <= mostWords {
-		return text
-	}
-	cut := mostWords - len("…")
-	for cut > 0 && text[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return text[:cut] + "…"
 }
