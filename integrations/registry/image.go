@@ -16,18 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Digest returns the digest of an image that is named with its host and a tag or digest:
-// registry.example/shop/cart:v1.4.0. Of an image for several platforms it is that of the index. It has
-// no effect. An error that is Gone says that there is no such image.
-func (r *Registry) Digest(ctx context.Context, image string) (string, error) {
-	ref, err := name.ParseReference(image, name.StrictValidation)
-	if err != nil {
-		return "", refuse("%q is no name of an image with its host and a tag or digest, such as registry.example/shop/cart:v1.4.0", image)
-	}
-	return r.digest(ctx, ref)
-}
-
-// digest asks what a tag or digest is, by its headers.
+// digest asks what a tag or digest is, by its headers. Of an image for several platforms it is the digest of the
+// index.
 func (r *Registry) digest(ctx context.Context, ref name.Reference) (string, error) {
 	var found string
 	err := r.call(ctx, ref.Context().Registry, fmt.Sprintf("look up %q", ref), func(ctx context.Context) error {

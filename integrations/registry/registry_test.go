@@ -125,6 +125,30 @@ func TestByDigest(t *testing.T) {
 	})
 }
 
+// Some registries leave the digest out of their headers.
+func TestWithoutADigestInTheHeaders(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		for version, digest := range map[string]string{"v1.0.0": y.push("v1.0.0"), "v2.0.0": y.pushIndex("v2.0.0")} {
+			report, err := y.open(func(o *registry.Options) { o.Transport = withoutDigest{y} }).Start(t.Context(), order(playbooks.StepDeploy, version))
+			y.must(err)
+			if report.Phase != steps.Succeeded || y.at("production") != digest {
+				t.Errorf("%s: the report is %+v, and production is %s", version, report, y.at("production"))
+			}
+		}
+		y.noLayers()
+	})
+}
+
+type withoutDigest struct{ y *yard }
+
+func (w withoutDigest) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := w.y.RoundTrip(r)
+	if err == nil {
+		answer.Header.Del("Docker-Content-Digest")
+	}
+	return answer, err
+}
+
 func TestRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, y *yard) {
 		y.push("v1.0.0")
