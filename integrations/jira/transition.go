@@ -140,8 +140,8 @@ func (j *Jira) noWay(key, is string, names []string, status string, all []transi
 	if len(open) > 0 {
 		there = "there are " + strings.Join(open, ", ")
 	}
-	return refuse("issue %s is %q, and no transition for a release that is %s leads to %q: %s. Change the workflow, or name others under transitions",
-		key, is, status, strings.Join(names, `" or "`), calls.Clip(there, mostWords))
+	return refuse("issue %s is %q, and no transition for a release that is %s leads to %s: %s. Change the workflow, or name others under transitions",
+		key, is, status, quoted(names), calls.Clip(there, mostWords))
 }
 
 // take makes a transition, with the fields that it asks for.

@@ -48,6 +48,10 @@ func TestTransitions(t *testing.T) {
 				moves: map[string][]string{"deploying": {"Doing"}}, is: []string{"deploying"}, want: "Open",
 				says: []string{`is "Open"`, "deploying", `"Doing"`, `"Check" to "Ready"`},
 			},
+			"no way by any of several": {
+				moves: map[string][]string{"deploying": {"Doing", "Live"}}, is: []string{"deploying"}, want: "Open",
+				says: []string{`leads to "Doing" or "Live": there are`},
+			},
 			"nothing configured": {is: []string{"released"}, want: "Open"},
 		} {
 			t.Run(name, func(t *testing.T) {
