@@ -24,25 +24,22 @@ func (j *Jira) blockersGate(ctx context.Context, q steps.GateQuery) (steps.GateA
 	}
 	var places, where []string
 	if version != "" {
-		in, err := j.inVersion(ctx, projects, version)
+		ids, err := j.versionIDs(ctx, projects, version)
 		if err != nil {
 			return steps.GateAnswer{}, err
 		}
 		where = append(where, fmt.Sprintf("version %q", version))
-		if len(in) > 0 { // otherwise nobody has made it yet, and nothing is in it
-			places = append(places, "fixVersion in ("+strings.Join(in, ", ")+")")
+		if len(ids) > 0 { // otherwise nobody has made it yet, and nothing is in it
+			places = append(places, "fixVersion in ("+quoteAll(ids)+")")
 		}
 	}
 	if len(components) > 0 {
-		in, missing, err := j.inComponents(ctx, projects, components)
-		if err != nil {
-			return steps.GateAnswer{}, err
-		}
-		if len(missing) > 0 {
-			return failed("there is no component %s in %s: name one that there is in the gate %q", listed(missing), strings.Join(projects, ", "), GateBlockers)
+		in, wrong, err := j.inComponents(ctx, GateBlockers, projects, components)
+		if err != nil || wrong != "" {
+			return steps.GateAnswer{Phase: steps.Failed, Message: wrong}, err
 		}
 		where = append(where, "component "+listed(components))
-		places = append(places, "component in ("+strings.Join(in, ", ")+")")
+		places = append(places, in)
 	}
 	if more != "" {
 		where = append(where, "what the gate's jql finds")
@@ -53,7 +50,7 @@ func (j *Jira) blockersGate(ctx context.Context, q steps.GateQuery) (steps.GateA
 		return steps.GateAnswer{Phase: steps.Succeeded, Message: "no open blocker in " + text + ", which nobody has made yet"}, nil
 	}
 	jql := fmt.Sprintf("project in (%s) AND statusCategory != Done AND priority in (%s) AND (%s) ORDER BY created ASC",
-		quoteAll(projects), strings.Join(priorities, ", "), strings.Join(places, " OR "))
+		quoteAll(projects), quoteAll(priorities), strings.Join(places, " OR "))
 	found, err := j.search(ctx, "search for blockers", jql, storyFields(), mostFound)
 	if isPermanent(err) {
 		return failed("the search for blockers is refused, so the gate cannot tell: %v", err)
@@ -92,7 +89,7 @@ func (j *Jira) priorities(ctx context.Context, a asked) (ids []string, wrong str
 	for _, p := range all {
 		names = append(names, p.Name)
 		if contains(wanted, p.Name) && ident(p.ID) != "" {
-			ids = append(ids, quote(p.ID))
+			ids = append(ids, p.ID)
 		}
 	}
 	for _, w := range wanted {
@@ -106,8 +103,8 @@ func (j *Jira) priorities(ctx context.Context, a asked) (ids []string, wrong str
 	return ids, "", nil
 }
 
-// inVersion are the IDs of the versions of that name, one for each project that has it.
-func (j *Jira) inVersion(ctx context.Context, projects []string, name string) ([]string, error) {
+// versionIDs are those of the versions of that name, one for each project that has it.
+func (j *Jira) versionIDs(ctx context.Context, projects []string, name string) ([]string, error) {
 	var ids []string
 	for _, project := range projects {
 		v, err := j.findVersion(ctx, project, name)
@@ -115,26 +112,31 @@ func (j *Jira) inVersion(ctx context.Context, projects []string, name string) ([
 			return nil, err
 		}
 		if v != nil && ident(v.ID) != "" {
-			ids = append(ids, quote(v.ID))
+			ids = append(ids, v.ID)
 		}
 	}
 	return ids, nil
 }
 
-// inComponents are the IDs of the components of those names, and the names that no project has.
-func (j *Jira) inComponents(ctx context.Context, projects, names []string) (ids, missing []string, err error) {
-	missing = slices.Clone(names)
+// inComponents is JQL for what is in a component of those names, or what is wrong with the gate: a name that no
+// project has.
+func (j *Jira) inComponents(ctx context.Context, gate string, projects, names []string) (jql, wrong string, err error) {
+	var ids []string
+	missing := slices.Clone(names)
 	for _, project := range projects {
 		var all []struct{ ID, Name string }
 		if err := j.get(ctx, "list the components of "+project, at("project", project, "components"), nil, &all); err != nil {
-			return nil, nil, err
+			return "", "", err
 		}
 		for _, c := range all {
 			if contains(names, c.Name) && ident(c.ID) != "" {
-				ids = append(ids, quote(c.ID))
+				ids = append(ids, c.ID)
 				missing = slices.DeleteFunc(missing, func(name string) bool { return strings.EqualFold(name, c.Name) })
 			}
 		}
 	}
-	return ids, missing, nil
+	if len(missing) > 0 {
+		return "", fmt.Sprintf("there is no component %s in %s: name one that there is in the gate %q", listed(missing), strings.Join(projects, ", "), gate), nil
+	}
+	return "component in (" + quoteAll(ids) + ")", "", nil
 }

@@ -26,23 +26,20 @@ func (j *Jira) versionGate(ctx context.Context, q steps.GateQuery) (steps.GateAn
 	if c.partial != "" {
 		return failed("not every story of %s %s can be known, so the version cannot be compared: %s", q.Module, q.Version, c.partial)
 	}
-	ids, err := j.inVersion(ctx, projects, version)
+	ids, err := j.versionIDs(ctx, projects, version)
 	if err != nil {
 		return steps.GateAnswer{}, err
 	}
 	if len(ids) == 0 {
 		return failed("there is no version %q in %s: make it in Jira, with the stories of %s %s", version, strings.Join(projects, ", "), q.Module, q.Version)
 	}
-	jql := "fixVersion in (" + strings.Join(ids, ", ") + ")"
+	jql := "fixVersion in (" + quoteAll(ids) + ")"
 	if len(components) > 0 {
-		in, missing, err := j.inComponents(ctx, projects, components)
-		if err != nil {
-			return steps.GateAnswer{}, err
+		in, wrong, err := j.inComponents(ctx, GateVersionCheck, projects, components)
+		if err != nil || wrong != "" {
+			return steps.GateAnswer{Phase: steps.Failed, Message: wrong}, err
 		}
-		if len(missing) > 0 {
-			return failed("there is no component %s in %s: name one that there is in the gate %q", listed(missing), strings.Join(projects, ", "), GateVersionCheck)
-		}
-		jql += " AND component in (" + strings.Join(in, ", ") + ")"
+		jql += " AND " + in
 	}
 	planned, err := j.search(ctx, "search for the stories of version "+version, jql+" ORDER BY created ASC", storyFields(), mostFound)
 	if isPermanent(err) {
@@ -64,15 +61,8 @@ func (j *Jira) versionGate(ctx context.Context, q steps.GateQuery) (steps.GateAn
 	if err != nil {
 		return steps.GateAnswer{}, err
 	}
-	uncoded = slices.DeleteFunc(uncoded, func(i *issue) bool { return !i.inVersion(ids) })
+	uncoded = slices.DeleteFunc(uncoded, func(i *issue) bool { return !i.inVersion(ids...) })
 	return j.compare(q, c, uncoded, ids, projects, types, version), nil
-}
-
-// inVersion reports whether one of the issue's versions has one of the IDs, as JQL quotes them.
-func (i *issue) inVersion(ids []string) bool {
-	var on []version
-	i.read("fixVersions", &on)
-	return slices.ContainsFunc(on, func(v version) bool { return slices.Contains(ids, quote(v.ID)) })
 }
 
 func (j *Jira) compare(q steps.GateQuery, c *code, uncoded []*issue, ids, projects, types []string, name string) steps.GateAnswer {
@@ -85,7 +75,7 @@ func (j *Jira) compare(q steps.GateQuery, c *code, uncoded []*issue, ids, projec
 		project, _ := keyNumber(i.Key)
 		switch {
 		case !slices.Contains(projects, project):
-		case i.inVersion(ids):
+		case i.inVersion(ids...):
 			both = append(both, i)
 		default:
 			unplanned = append(unplanned, i)

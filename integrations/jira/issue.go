@@ -93,11 +93,7 @@ func number(key string) int {
 func (i *issue) created() time.Time {
 	var text string
 	i.read("created", &text)
-	t, err := time.Parse("2006-01-02T15:04:05.000-0700", text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
+	return timeOf(text)
 }
 
 // Create implements steps.Tracker. The label and all that the issue says are part of the one request

@@ -266,9 +266,7 @@ func (j *Jira) mirror(ctx context.Context, s *sight, i *steps.Issue) error {
 		update["labels"] = ops
 	}
 	if v := s.version; v != nil {
-		var on []version
-		s.issue.read("fixVersions", &on)
-		if !slices.ContainsFunc(on, func(o version) bool { return o.ID == v.ID }) && !(respected && s.kept.Version == v.ID) {
+		if !s.issue.inVersion(v.ID) && !(respected && s.kept.Version == v.ID) {
 			update["fixVersions"] = []any{map[string]any{"add": map[string]any{"id": v.ID}}}
 		}
 		s.kept.Version = v.ID

@@ -88,20 +88,17 @@ func (j *Jira) confirmVersion(ctx context.Context, e events.Event) (events.Event
 	if id == "" {
 		return e, false, nil
 	}
-	var v struct {
-		version
-		ProjectID loose `json:"projectId"`
-	}
+	var v version
 	err := j.get(ctx, "read version "+id, at("version", id), nil, &v)
 	switch {
 	case isGone(err):
 		return e, false, nil
 	case err != nil:
 		return e, false, err
-	case !v.Released || v.Archived || ownVersion.MatchString(v.Description):
+	case !v.isNews():
 		return e, false, nil
 	}
-	fields := j.versionEvent(&v.version, e.At).Fields
+	fields := j.versionEvent(&v, e.At).Fields
 	fields["project"] = e.Fields["project"]
 	if fields["project"] == "" {
 		var p struct{ Key string }
@@ -169,7 +166,7 @@ func (j *Jira) Missed(ctx context.Context, since time.Time) ([]events.Event, err
 			v := &versions[n]
 			day, err := time.Parse(time.DateOnly, v.ReleaseDate)
 			// The day may be one of any zone.
-			if err != nil || !v.Released || v.Archived || ownVersion.MatchString(v.Description) || day.Before(since.Add(-36*time.Hour)) {
+			if err != nil || !v.isNews() || day.Before(since.Add(-36*time.Hour)) {
 				continue
 			}
 			e := j.versionEvent(v, day)
@@ -218,7 +215,7 @@ func (j *Jira) missedOf(i *issue, since time.Time) []events.Event {
 		var creator account
 		i.read("creator", &creator)
 		first := slices.DeleteFunc(i.firstLabels(labels), func(l string) bool { return !slices.Contains(labels, l) })
-		all = append(all, j.bornWith(i.Key, fields, first, creator, "", born.UTC())...)
+		all = append(all, j.bornWith(i.Key, fields, first, creator, "", born)...)
 	}
 	for n := range all {
 		all[n].ID = "" // a delivery would have another

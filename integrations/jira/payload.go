@@ -101,10 +101,7 @@ type payload struct {
 	Issue     *issue   `json:"issue"`
 	Changelog *history `json:"changelog"`
 	Comment   *comment `json:"comment"`
-	Version   *struct {
-		version
-		ProjectID loose `json:"projectId"`
-	} `json:"version"`
+	Version   *version `json:"version"`
 }
 
 // delivery is what a webhook means.
@@ -327,7 +324,7 @@ func (j *Jira) released(p *payload, id string, at time.Time) (events.Event, bool
 	if v == nil || ident(v.ID) == "" || ownVersion.MatchString(v.Description) {
 		return events.Event{}, false
 	}
-	e := j.versionEvent(&v.version, at)
+	e := j.versionEvent(v, at)
 	e.ID, e.From = id+"/released", p.User.handle()
 	e.Fields["projectID"] = ident(string(v.ProjectID))
 	return e, true

@@ -51,12 +51,7 @@ func named(all []transition, name string) *transition {
 			return &all[i]
 		}
 	}
-	for i := range all {
-		if strings.EqualFold(all[i].To.Name, name) {
-			return &all[i]
-		}
-	}
-	return nil
+	return leadingTo(all, name)
 }
 
 // route are the moves to where a release stands. An issue that was made late, when the release had been
@@ -68,7 +63,7 @@ func (j *Jira) route(status string) []string {
 	}
 	var route []string
 	for _, name := range j.form.moves["deploying"] {
-		if !slices.ContainsFunc(moves, func(m string) bool { return strings.EqualFold(m, name) }) {
+		if !contains(moves, name) {
 			route = append(route, name)
 		}
 	}

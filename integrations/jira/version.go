@@ -21,6 +21,19 @@ type version struct {
 	Released    bool   `json:"released"`
 	Archived    bool   `json:"archived"`
 	ReleaseDate string `json:"releaseDate"`
+	ProjectID   loose  `json:"projectId"`
+}
+
+// isNews reports whether a version is released, and not because one of Muster's releases is over.
+func (v *version) isNews() bool {
+	return v.Released && !v.Archived && !ownVersion.MatchString(v.Description)
+}
+
+// inVersion reports whether one of the issue's versions has one of the IDs.
+func (i *issue) inVersion(ids ...string) bool {
+	var on []version
+	i.read("fixVersions", &on)
+	return slices.ContainsFunc(on, func(v version) bool { return slices.Contains(ids, v.ID) })
 }
 
 // versions are all of a project.
@@ -188,9 +201,7 @@ func (j *Jira) assignOne(ctx context.Context, s *sight, key string) error {
 	if err != nil {
 		return err
 	}
-	var on []version
-	story.read("fixVersions", &on)
-	if slices.ContainsFunc(on, func(v version) bool { return v.ID == s.version.ID }) {
+	if story.inVersion(s.version.ID) {
 		return nil
 	}
 	change := map[string]any{"update": map[string]any{"fixVersions": []any{map[string]any{"add": map[string]any{"id": s.version.ID}}}}}
