@@ -2,7 +2,6 @@ package jira
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -30,11 +29,12 @@ func (c *Comments) Post(ctx context.Context, m chat.Message) (chat.Handle, error
 		return chat.Handle{}, err
 	}
 	if name := m.Card.Lasting; name != "" {
-		h, found, err := c.find(ctx, m.Channel, func(marker string) bool { return strings.HasPrefix(marker, word(name)+" ") })
+		id, found, err := c.j.ownComment(ctx, m.Channel, func(line string) bool { return strings.HasPrefix(markerOf(line), word(name)+" ") })
 		if err != nil {
 			return chat.Handle{}, err
 		}
 		if found {
+			h := chat.Handle{Channel: m.Channel, ID: id}
 			return h, c.Update(ctx, h, m)
 		}
 	}
@@ -67,25 +67,11 @@ func (c *Comments) Find(ctx context.Context, m chat.Message) (chat.Handle, bool,
 	if ofIssue(m) != nil {
 		return chat.Handle{}, false, nil // nothing like that was ever posted
 	}
-	return c.find(ctx, m.Channel, func(marker string) bool { return marker == markerText(m) })
-}
-
-func (c *Comments) find(ctx context.Context, issue string, fits func(marker string) bool) (chat.Handle, bool, error) {
-	me, err := c.j.myself(ctx)
-	if err != nil {
-		return chat.Handle{}, false, err
-	}
-	h, found := chat.Handle{Channel: issue}, false
-	err = c.j.eachComment(ctx, issue, func(one comment) bool {
-		if one.Author.is(me) && fits(markerOf(one.Body)) {
-			h.ID, found = one.ID, true
-		}
-		return found
-	})
+	id, found, err := c.j.ownComment(ctx, m.Channel, func(line string) bool { return markerOf(line) == markerText(m) })
 	if err != nil || !found {
 		return chat.Handle{}, false, err
 	}
-	return h, true, nil
+	return chat.Handle{Channel: m.Channel, ID: id}, true, nil
 }
 
 // ofIssue refuses what is not for everybody who sees an issue.
@@ -118,10 +104,9 @@ func word(text string) string {
 // markerForm is the last line of what Muster writes, in either markup or in none.
 var markerForm = regexp.MustCompile(`^(?:\{~\}|~)?muster (\S+?(?: \S+?)?)(?:\{~\}|~)?$`)
 
-// markerOf is the marker of a comment that Muster wrote, empty if it has none.
-func markerOf(body json.RawMessage) string {
-	text := strings.TrimSpace(textOf(body))
-	m := markerForm.FindStringSubmatch(text[strings.LastIndexByte(text, '\n')+1:])
+// markerOf is the marker in the last line of a comment that Muster wrote, empty if it has none.
+func markerOf(line string) string {
+	m := markerForm.FindStringSubmatch(line)
 	if m == nil {
 		return ""
 	}

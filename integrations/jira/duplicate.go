@@ -42,13 +42,8 @@ func (j *Jira) linkDouble(ctx context.Context, double *issue, stays, _ string) e
 }
 
 func (j *Jira) explainDouble(ctx context.Context, double *issue, stays, run string) error {
-	marker := run + "/duplicate"
-	told, err := j.Commented(ctx, double.Key, marker)
-	if err != nil || told {
-		return err
-	}
-	return j.Comment(ctx, double.Key, steps.Comment{
-		Marker: marker, Text: fmt.Sprintf("Release %s has two issues, because Jira's answer to the first was lost. It goes on in %s; this one is closed.", run, stays),
+	return j.commentOnce(ctx, double.Key, steps.Comment{
+		Marker: run + "/duplicate", Text: fmt.Sprintf("Release %s has two issues, because Jira's answer to the first was lost. It goes on in %s; this one is closed.", run, stays),
 	})
 }
 

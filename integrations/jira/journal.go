@@ -68,25 +68,40 @@ func (j *Jira) eachComment(ctx context.Context, key string, f func(comment) (eno
 
 // Commented implements steps.Tracker. Only comments of Muster's own account count.
 func (j *Jira) Commented(ctx context.Context, key, marker string) (bool, error) {
-	me, err := j.myself(ctx)
-	if err != nil {
-		return false, err
-	}
-	found := false
-	err = j.eachComment(ctx, key, func(c comment) bool {
-		found = c.Author.is(me) && j.marked(c.Body, marker)
-		return found
-	})
-	return found, err
-}
-
-// marked reports whether the last line of a comment is that marker.
-func (j *Jira) marked(body json.RawMessage, marker string) bool {
-	text := strings.TrimSpace(textOf(body))
-	last := text[strings.LastIndexByte(text, '\n')+1:]
 	want := "muster " + marker
 	if j.flavor == dataCenter {
 		want = document{markerLine(marker)}.wiki()
 	}
-	return last == want
+	_, found, err := j.ownComment(ctx, key, func(line string) bool { return line == want })
+	return found, err
+}
+
+// commentOnce writes a comment unless it stands there.
+func (j *Jira) commentOnce(ctx context.Context, key string, c steps.Comment) error {
+	told, err := j.Commented(ctx, key, c.Marker)
+	if err != nil || told {
+		return err
+	}
+	return j.Comment(ctx, key, c)
+}
+
+// ownComment finds the newest comment of Muster's own account whose last line fits.
+func (j *Jira) ownComment(ctx context.Context, key string, fits func(line string) bool) (id string, found bool, err error) {
+	me, err := j.myself(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	err = j.eachComment(ctx, key, func(c comment) bool {
+		if c.Author.is(me) && fits(lastLine(c.Body)) {
+			id, found = c.ID, true
+		}
+		return found
+	})
+	return id, found, err
+}
+
+// lastLine is the last line of a comment that is not empty.
+func lastLine(body json.RawMessage) string {
+	text := strings.TrimSpace(textOf(body))
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }

@@ -311,16 +311,9 @@ func (j *Jira) tellLeft(ctx context.Context, s *sight, i *steps.Issue, left []wi
 		if slices.Contains(s.kept.Left, w.field.ID) {
 			continue
 		}
-		marker := i.Run + "/left/" + w.field.ID
-		told, err := j.Commented(ctx, s.issue.Key, marker)
-		if err != nil {
+		text := fmt.Sprintf("Somebody changed the field %q of this issue. It stays as it is, and Muster does not keep it up to date any more until it is empty.", w.field.Name)
+		if err := j.commentOnce(ctx, s.issue.Key, steps.Comment{Marker: i.Run + "/left/" + w.field.ID, Text: text}); err != nil {
 			return err
-		}
-		if !told {
-			text := fmt.Sprintf("Somebody changed the field %q of this issue. It stays as it is, and Muster does not keep it up to date any more until it is empty.", w.field.Name)
-			if err := j.Comment(ctx, s.issue.Key, steps.Comment{Marker: marker, Text: text}); err != nil {
-				return err
-			}
 		}
 		s.kept.Left = append(s.kept.Left, w.field.ID)
 	}

@@ -33,15 +33,10 @@ func (j *Jira) MoveBack(ctx context.Context, key, status, why string) error {
 	if t == nil {
 		text = fmt.Sprintf("%s Jira's workflow has no way from %q to %q for Muster, so it stays where it is. It counts for nothing there.", sentence(why), is, status)
 	}
-	marker := "back/" + i.lastMove()
-	told, err := j.Commented(ctx, key, marker)
-	if err == nil && !told {
-		err = j.Comment(ctx, key, steps.Comment{Marker: marker, Text: text})
-	}
-	switch {
-	case err != nil:
+	if err := j.commentOnce(ctx, key, steps.Comment{Marker: "back/" + i.lastMove(), Text: text}); err != nil {
 		return err
-	case t == nil:
+	}
+	if t == nil {
 		return refuse("move %s back: there is no transition from %q to %q for this account", key, is, status)
 	}
 	return j.take(ctx, &sight{issue: i}, t, "")

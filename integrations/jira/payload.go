@@ -349,7 +349,7 @@ func (j *Jira) command(p *payload, at, now time.Time) *chat.Event {
 		return nil
 	}
 	from := ident(c.Author.handle())
-	if from == "" || j.isSelf(c.Author) || strings.Contains(markerOf(c.Body), "/") { // all that Muster writes has that
+	if from == "" || j.isSelf(c.Author) || strings.Contains(markerOf(lastLine(c.Body)), "/") { // all that Muster writes has that
 		return nil
 	}
 	line, is := commandLine(c.Body)
