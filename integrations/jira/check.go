@@ -79,7 +79,7 @@ func (c *checking) server(ctx context.Context) bool {
 		return false
 	}
 	c.good("Jira %s %s at %s", c.j.flavor, s.Version, c.j.o.URL)
-	if s.BaseURL != "" && !strings.EqualFold(strings.TrimRight(s.BaseURL, "/"), strings.TrimRight(c.j.o.URL, "/")) {
+	if s.BaseURL != "" && !strings.EqualFold(strings.TrimRight(s.BaseURL, "/"), c.j.o.URL) {
 		c.bad("set server.jira.url to the address that people use, or correct the base URL in Jira's general settings", "Jira says that people find it at %s, not at %s", s.BaseURL, c.j.o.URL)
 	}
 	return true
@@ -145,8 +145,8 @@ func (c *checking) needed() []permission {
 	return all
 }
 
-// granted asks which permissions the account has in a project.
-func (c *checking) granted(ctx context.Context, project string, all []permission) (lacking []permission, err error) {
+// granted looks whether the account has all of some permissions in a project, and says which it lacks.
+func (c *checking) granted(ctx context.Context, project string, all []permission) (granted bool, err error) {
 	query := url.Values{"projectKey": {project}}
 	if c.j.flavor == cloud {
 		keys := make([]string, len(all))
@@ -161,27 +161,26 @@ func (c *checking) granted(ctx context.Context, project string, all []permission
 		} `json:"permissions"`
 	}
 	if err := c.j.get(ctx, "read the permissions in "+project, "mypermissions", query, &answer); err != nil {
-		return nil, err
+		return false, err
 	}
+	granted = true
 	for _, p := range all {
 		if !answer.Permissions[p.key].Have {
-			lacking = append(lacking, p)
+			granted = false
+			c.bad(fmt.Sprintf("grant %q to Muster's account in the permission scheme of %s", p.name, project), "permission %s in %s is missing: Muster needs it to %s", p.key, project, p.use)
 		}
 	}
-	return lacking, nil
+	return granted, nil
 }
 
 func (c *checking) permissions(ctx context.Context) {
 	project, all := c.j.o.Project, c.needed()
-	lacking, err := c.granted(ctx, project, all)
+	granted, err := c.granted(ctx, project, all)
 	if err != nil {
 		c.failed(err, "see that the account may see project "+project, "permissions in %s", project)
 		return
 	}
-	for _, p := range lacking {
-		c.bad(fmt.Sprintf("grant %q to Muster's account in the permission scheme of %s", p.name, project), "permission %s in %s is missing: Muster needs it to %s", p.key, project, p.use)
-	}
-	if len(lacking) == 0 {
+	if granted {
 		c.good("all %d permissions that are needed in %s are granted", len(all), project)
 	}
 }
@@ -277,18 +276,8 @@ func (c *checking) resolutions(ctx context.Context) {
 	case len(all) == 0:
 		c.bad("make one in Jira's settings, \"Done\" for instance", "there is no resolution, so that no transition can set one")
 	default:
-		c.good("a release that ends is resolved as %q, one that was aborted as %q, where a transition asks for it", nameOf(all, resolution(all, "released")), nameOf(all, resolution(all, "aborted")))
+		c.good("a release that ends is resolved as %q, one that was aborted as %q, where a transition asks for it", pickResolution(all, "released").Name, pickResolution(all, "aborted").Name)
 	}
-}
-
-func nameOf(all []json.RawMessage, id string) string {
-	for _, raw := range all {
-		var r struct{ ID, Name string }
-		if json.Unmarshal(raw, &r) == nil && r.ID == id {
-			return r.Name
-		}
-	}
-	return ""
 }
 
 // stories looks at the projects of stories, where Muster reads and links, and puts issues into versions.
@@ -300,15 +289,12 @@ func (c *checking) stories(ctx context.Context) {
 		if project == c.j.o.Project {
 			continue
 		}
-		lacking, err := c.granted(ctx, project, []permission{{"BROWSE_PROJECTS", "Browse Projects", "read stories"}, {"LINK_ISSUES", "Link Issues", "link stories"}})
+		granted, err := c.granted(ctx, project, []permission{{"BROWSE_PROJECTS", "Browse Projects", "read stories"}, {"LINK_ISSUES", "Link Issues", "link stories"}})
 		if err != nil {
 			c.failed(err, "name projects under server.jira.stories.projects by their keys, and give Muster's account Browse Projects there", "project %s", project)
 			continue
 		}
-		for _, p := range lacking {
-			c.bad(fmt.Sprintf("grant %q to Muster's account in the permission scheme of %s", p.name, project), "permission %s in %s is missing: Muster needs it to %s", p.key, project, p.use)
-		}
-		if len(lacking) == 0 {
+		if granted {
 			c.good("stories of %s can be read and linked", project)
 		}
 	}

@@ -72,6 +72,7 @@ func New(o Options) (*Jira, error) {
 	case o.Email == "" && isCloudHost(base.Hostname()):
 		return nil, errors.New("jira: Jira Cloud wants the email address of the account that the token is of")
 	}
+	o.URL = strings.TrimRight(o.URL, "/")
 	o.Edits, o.LinkType, o.IndexLag = cmp.Or(o.Edits, EditsRepair), cmp.Or(o.LinkType, "Relates"), cmp.Or(o.IndexLag, DefaultIndexLag)
 	if o.Catalog == nil {
 		o.Catalog = func() *playbooks.Catalog { return &playbooks.Catalog{} }
@@ -94,7 +95,7 @@ func New(o Options) (*Jira, error) {
 	} else {
 		client.Transport = &jirago.BearerAuthTransport{Token: o.Token, Transport: o.HTTP.Transport}
 	}
-	if j.api, err = jirago.NewClient(wire{&client}, strings.TrimRight(o.URL, "/")+"/"); err != nil {
+	if j.api, err = jirago.NewClient(wire{&client}, o.URL+"/"); err != nil {
 		return nil, errors.New("jira: the URL is no address")
 	}
 	return j, nil
@@ -117,7 +118,7 @@ func (j *Jira) rest() string {
 
 // browse is the address of an issue for people.
 func (j *Jira) browse(key string) string {
-	return strings.TrimRight(j.o.URL, "/") + "/browse/" + url.PathEscape(key)
+	return j.o.URL + "/browse/" + url.PathEscape(key)
 }
 
 // account is somebody as Jira knows them: Cloud has IDs, Data Center keys and names.
@@ -161,7 +162,6 @@ type server struct {
 	BaseURL    string `json:"baseUrl"`
 	Version    string `json:"version"`
 	Deployment string `json:"deploymentType"` // "Cloud", "Server"
-	Title      string `json:"serverTitle"`
 }
 
 // serverInfo asks Jira what it is: serverInfo tells the flavor that the options imply from the

@@ -14,9 +14,7 @@ import (
 // field is a field of Jira's issues.
 type field struct {
 	ID     string `json:"id"`
-	Key    string `json:"key"`
 	Name   string `json:"name"`
-	Custom bool   `json:"custom"`
 	Schema struct {
 		Type   string `json:"type"`
 		Items  string `json:"items"`

@@ -59,11 +59,11 @@ func (j *Jira) confirmIssue(ctx context.Context, e events.Event) (events.Event, 
 		}
 		var creator account
 		i.read("creator", &creator)
-		delete(now, "run")
-		delete(now, "digest")
+		shown := map[string]string{"run": "", "digest": ""}
 		if creator.is(me) {
-			now = with(now, map[string]string{"run": run, "digest": e.Fields["digest"]})
+			shown = map[string]string{"run": run, "digest": e.Fields["digest"]}
 		}
+		now = with(now, shown)
 	}
 	switch e.Kind {
 	case events.IssueMoved:
@@ -113,7 +113,7 @@ func (j *Jira) confirmVersion(ctx context.Context, e events.Event) (events.Event
 
 // versionPage is the address of a version for people.
 func (j *Jira) versionPage(project, id string) string {
-	return strings.TrimRight(j.o.URL, "/") + "/" + at("projects", project, "versions", id)
+	return j.o.URL + "/" + at("projects", project, "versions", id)
 }
 
 // watched are the projects whose versions are looked at: those of stories, and that of release issues.
@@ -196,9 +196,7 @@ func (j *Jira) missedOf(i *issue, since time.Time) []events.Event {
 		}
 		shown := fields
 		if fields["run"] != "" {
-			shown = with(fields, nil)
-			delete(shown, "digest")
-			shown = with(shown, map[string]string{"digest": shownDigest(i.describedAt(n))})
+			shown = with(fields, map[string]string{"digest": shownDigest(i.describedAt(n))})
 		}
 		for _, e := range j.happened(i.Key, shown, h, h.Author, "", h.at()) {
 			switch {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -280,16 +281,15 @@ func (i *issue) named(field string) string {
 	return strings.Join(names, ",")
 }
 
-// with is a copy of fields with more of them. Empty ones are left out.
+// with is a copy of fields with more of them, which take the place of others of their name. Empty ones are left out.
 func with(fields, more map[string]string) map[string]string {
 	all := make(map[string]string, len(fields)+len(more))
 	for _, some := range []map[string]string{fields, more} {
 		for name, value := range some {
-			if value != "" {
-				all[name] = strings.ToValidUTF8(value, "\uFFFD")
-			}
+			all[name] = strings.ToValidUTF8(value, "\uFFFD")
 		}
 	}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }
 

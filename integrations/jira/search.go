@@ -32,7 +32,6 @@ func (i *issue) status() status {
 
 // status is a status of a workflow.
 type status struct {
-	ID       string `json:"id"`
 	Name     string `json:"name"`
 	Category struct {
 		Key string `json:"key"` // "new", "indeterminate", "done"

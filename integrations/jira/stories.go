@@ -27,8 +27,8 @@ var addressForm = regexp.MustCompile(`https?://[^\s<>"']+`)
 func (j *Jira) StoryKeys(text string) []string {
 	var keys []string
 	text = addressForm.ReplaceAllStringFunc(text, func(link string) string {
-		if strings.HasPrefix(link, strings.TrimRight(j.o.URL, "/")+"/") {
-			return strings.TrimPrefix(link, strings.TrimRight(j.o.URL, "/"))
+		if path, ours := strings.CutPrefix(link, j.o.URL+"/"); ours {
+			return "/" + path
 		}
 		return " "
 	})

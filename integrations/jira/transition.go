@@ -173,7 +173,7 @@ func (j *Jira) screen(s *sight, t *transition, status string) (fields map[string
 		switch {
 		case !f.Required:
 		case id == "resolution" && len(f.Allowed) > 0:
-			fields[id] = map[string]any{"id": resolution(f.Allowed, status)}
+			fields[id] = map[string]any{"id": pickResolution(f.Allowed, status).ID}
 		case id == "fixVersions" && s.version != nil:
 			fields[id] = []any{map[string]any{"id": s.version.ID}}
 		case !f.Default:
@@ -193,8 +193,10 @@ func (j *Jira) screenText(f screenField) (string, bool) {
 	return "", false
 }
 
-// resolution picks the one that says best how it ended; their names are each Jira's own.
-func resolution(allowed []json.RawMessage, status string) string {
+type resolution struct{ ID, Name string }
+
+// pickResolution picks the one that says best how it ended; their names are each Jira's own.
+func pickResolution(allowed []json.RawMessage, status string) resolution {
 	good := []string{"Released", "Done", "Fixed", "Resolved"}
 	switch status {
 	case "aborted", "failed", "rolled back":
@@ -202,21 +204,20 @@ func resolution(allowed []json.RawMessage, status string) string {
 	case "duplicate":
 		good = []string{"Duplicate", "Won't Do", "Won't Fix"}
 	}
-	first := ""
-	ids := map[string]string{}
+	var all []resolution
 	for _, raw := range allowed {
-		var r struct{ ID, Name string }
+		var r resolution
 		if json.Unmarshal(raw, &r) == nil && r.ID != "" {
-			if first == "" {
-				first = r.ID
-			}
-			ids[strings.ToLower(r.Name)] = r.ID
+			all = append(all, r)
 		}
 	}
 	for _, name := range good {
-		if id := ids[strings.ToLower(name)]; id != "" {
-			return id
+		if at := slices.IndexFunc(all, func(r resolution) bool { return strings.EqualFold(r.Name, name) }); at >= 0 {
+			return all[at]
 		}
 	}
-	return first
+	if len(all) == 0 {
+		return resolution{}
+	}
+	return all[0]
 }
