@@ -64,7 +64,7 @@ var importRules = []importRule{
 		"github.com/slack-go/slack/...", "github.com/gorilla/websocket", "golang.org/x/sync/...",
 	}, []string{"integrations/slack/..."}},
 	{"integrations/gitlab/gitlabfake", nil, []string{"gitlab.com/gitlab-org/api/client-go/v2/..."}},
-	{"integrations/gitlab", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "gitlab.com/gitlab-org/api/client-go/v2/...", "golang.org/x/mod/...", "golang.org/x/sync/..."}, []string{"integrations/gitlab/..."}},
+	{"integrations/gitlab", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "integrations/calls", "gitlab.com/gitlab-org/api/client-go/v2/...", "golang.org/x/mod/...", "golang.org/x/sync/..."}, []string{"integrations/gitlab/..."}},
 	{"cmd/gitlabfake", []string{"cmd/internal/alone", "integrations/gitlab/gitlabfake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/jira/jirafake/openapicheck", []string{"github.com/getkin/kin-openapi/..."}, nil},
 	{"integrations/jira/jirafake", []string{"integrations/accidents"}, []string{"github.com/andygrunwald/go-jira", "integrations/jira/jirafake/..."}},

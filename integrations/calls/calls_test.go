@@ -100,6 +100,9 @@ func FuzzClip(f *testing.F) {
 	f.Add("short", uint8(5))
 	f.Add("a longer text", uint8(8))
 	f.Add("日本語のテキスト", uint8(10))
+	for _, text := range []string{strings.Repeat("a", 255), strings.Repeat("ü", 200), strings.Repeat("界", 100), strings.Repeat("a", 300)} {
+		f.Add(text, uint8(252))
+	}
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
 		most := int(size) + len("…")
 		cut := Clip(text, most)

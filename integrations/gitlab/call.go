@@ -2,17 +2,15 @@ package gitlab
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -64,17 +62,6 @@ func refuse(format string, args ...any) error {
 func (r *refusal) Error() string   { return r.err.Error() }
 func (r *refusal) Unwrap() error   { return errors.Unwrap(r.err) }
 func (r *refusal) Permanent() bool { return true }
-
-// later is a call that was refused for now, and certainly without effect.
-type later struct {
-	text string
-	wait time.Duration
-	err  error
-}
-
-func (l *later) Error() string             { return l.text + ": " + l.err.Error() }
-func (l *later) Unwrap() error             { return l.err }
-func (l *later) RetryAfter() time.Duration { return l.wait }
 
 // isGone reports whether what a call was about is not there.
 func isGone(err error) bool {
@@ -149,11 +136,11 @@ func pages[T any](ctx context.Context, g *GitLab, most int, what string, call fu
 // meaning is the error of a call. What HTTP's codes mean to GitLab stands at
 // https://docs.gitlab.com/api/rest/troubleshooting/#status-codes.
 func meaning(ctx context.Context, text string, response *gl.Response, err error) error {
-	var turn *later
+	var turn *calls.Later
 	var refused *gl.ErrorResponse
 	switch {
 	case errors.As(err, &turn):
-		return &later{text: text, wait: turn.wait, err: turn.err}
+		return &calls.Later{Text: text, Wait: turn.Wait, Err: turn.Err}
 	case errors.Is(err, gl.ErrNotFound):
 		return &failure{text: text, status: http.StatusNotFound, words: "not there, or not to be seen with this token", permanent: true}
 	case errors.As(err, &refused):
@@ -163,7 +150,7 @@ func meaning(ctx context.Context, text string, response *gl.Response, err error)
 		}
 		return fmt.Errorf("%s: the answer cannot be read: %w", text, err)
 	default:
-		return unanswered(ctx, text, err)
+		return calls.Unanswered(ctx, text, connectWait, err)
 	}
 	f := &failure{text: text, status: refused.StatusCode, words: wordsOf(refused)}
 	switch status := refused.StatusCode; {
@@ -172,9 +159,9 @@ func meaning(ctx context.Context, text string, response *gl.Response, err error)
 		if response != nil {
 			wait = restOf(response.Header, refusedWait)
 		}
-		return &later{text: text, wait: wait, err: errors.New("too many calls (HTTP 429)")}
+		return &calls.Later{Text: text, Wait: wait, Err: errors.New("too many calls (HTTP 429)")}
 	case status == http.StatusUnauthorized:
-		return &later{text: text, wait: refusedWait, err: errors.New("the token is refused (HTTP 401)")}
+		return &calls.Later{Text: text, Wait: refusedWait, Err: errors.New("the token is refused (HTTP 401)")}
 	case status >= 500 || status == http.StatusRequestTimeout:
 	case status < 400:
 		f.permanent = true
@@ -192,24 +179,6 @@ func wordsOf(refused *gl.ErrorResponse) string {
 		return "" // a page for people
 	}
 	return clip(strings.Join(strings.Fields(words), " "), mostWords)
-}
-
-// unanswered is the error of a request that has no answer, without its URL.
-func unanswered(ctx context.Context, text string, err error) error {
-	var network *net.OpError
-	var certificate *tls.CertificateVerificationError
-	var wrapped *url.Error
-	switch {
-	case errors.As(err, &network) && (network.Op == "dial" || network.Op == "proxyconnect"):
-		return &later{text: text, wait: connectWait, err: fmt.Errorf("cannot connect: %w", network.Err)}
-	case errors.As(err, &certificate):
-		return &later{text: text, wait: connectWait, err: certificate}
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
-	case errors.As(err, &wrapped):
-		err = wrapped.Err
-	}
-	return fmt.Errorf("%s: %w", text, err)
 }
 
 // noLimiter is in the place of client-go's own limiter, which would keep callers waiting for as
@@ -262,24 +231,7 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w.limits.learn(r, answer)
 	if r.Context().Value(anySizeKey{}) == nil {
-		answer.Body = &limited{answer.Body, mostAnswer}
+		answer.Body = calls.Limited(answer.Body, mostAnswer)
 	}
 	return answer, nil
-}
-
-// limited is a body that ends in an error where it is too long.
-type limited struct {
-	io.ReadCloser
-	left int
-}
-
-var errTooLarge = fmt.Errorf("it is larger than %d MiB", mostAnswer>>20)
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.ReadCloser.Read(p[:min(len(p), l.left+1)])
-	if n > l.left {
-		return 0, errTooLarge
-	}
-	l.left -= n
-	return n, err
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 )
 
@@ -311,7 +312,7 @@ func TestDoorFailures(t *testing.T) {
 	}{
 		{"the store is down", errors.New("disk full"), 503},
 		{"nobody can take it", refuse("no"), 204},
-		{"too many", &later{text: "intake", wait: time.Minute, err: errors.New("full")}, 503},
+		{"too many", &calls.Later{Text: "intake", Wait: time.Minute, Err: errors.New("full")}, 503},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

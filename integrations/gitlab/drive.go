@@ -11,6 +11,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/steps"
 )
@@ -106,7 +107,7 @@ func unsent(err error) error {
 	if err == nil || isPermanent(err) || errors.As(err, &turn) {
 		return err
 	}
-	return &later{text: "nothing was begun", wait: connectWait, err: err}
+	return &calls.Later{Text: "nothing was begun", Wait: connectWait, Err: err}
 }
 
 // Look implements steps.Runner.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 // What happens in GitLab as events, whichever way it became known: a delivery and a look make the
@@ -31,7 +32,7 @@ func named(fact string) string {
 		return fact
 	}
 	sum := sha256.Sum256([]byte(fact))
-	return clipBytes(fact, 200) + " " + hex.EncodeToString(sum[:16])
+	return calls.Clip(fact, 200) + " " + hex.EncodeToString(sum[:16])
 }
 
 // pushed is a branch that is at a commit.

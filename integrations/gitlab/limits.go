@@ -10,6 +10,8 @@ import (
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -26,8 +28,6 @@ const (
 	// spare is what part of the calls that may come at once is kept for those that somebody waits
 	// for: looking for what was missed leaves it.
 	spare = 0.5
-	// longestRest is the longest time that GitLab is believed it wants to be left alone.
-	longestRest = time.Hour
 )
 
 func defaultRate(host string) int {
@@ -75,7 +75,7 @@ func (l *limits) take(r *http.Request) error {
 		wait, taken, err := l.reserve(routeOf(r), time.Now(), idle)
 		switch {
 		case err != nil:
-			return &later{text: "gitlab", wait: wait, err: err}
+			return &calls.Later{Text: "gitlab", Wait: wait, Err: err}
 		case wait <= 0:
 			return nil
 		}
@@ -84,7 +84,7 @@ func (l *limits) take(r *http.Request) error {
 		case <-timer.C:
 		case <-r.Context().Done():
 			timer.Stop()
-			return &later{text: "gitlab", wait: max(wait, time.Second), err: errOwnLimit}
+			return &calls.Later{Text: "gitlab", Wait: max(wait, time.Second), Err: errOwnLimit}
 		}
 		if taken {
 			return nil
@@ -152,20 +152,13 @@ func (l *limits) learn(r *http.Request, answer *http.Response) {
 	}
 }
 
-// restOf reads for how long GitLab wants to be left alone: Retry-After in seconds or as a date, or
-// RateLimit-Reset as Unix time (https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers).
+// restOf reads for how long GitLab wants to be left alone: Retry-After or, without one, RateLimit-Reset as Unix time
+// (https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers).
 func restOf(h http.Header, otherwise time.Duration) time.Duration {
-	value := h.Get("Retry-After")
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil && seconds >= 0 {
-		return min(max(time.Duration(seconds)*time.Second, time.Second), longestRest)
-	}
-	if when, err := http.ParseTime(value); err == nil {
-		return min(max(time.Until(when), time.Second), longestRest)
-	}
 	if reset, err := strconv.ParseInt(h.Get("RateLimit-Reset"), 10, 64); err == nil && reset > 0 {
-		return min(max(time.Until(time.Unix(reset, 0)), time.Second), longestRest)
+		otherwise = calls.Bounded(time.Until(time.Unix(reset, 0)))
 	}
-	return otherwise
+	return calls.Rest(h, otherwise)
 }
 
 // routeOf is what kind of call a request is: its method, and its path without what it names.

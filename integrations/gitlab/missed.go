@@ -14,6 +14,7 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
 	"github.com/muster-release/muster/bot/events"
+	"github.com/muster-release/muster/integrations/calls"
 )
 
 const (
@@ -33,7 +34,7 @@ const (
 // incoming is what the half of GitLab that hears remembers. It is a memory only: whatever is not
 // in it is asked for again.
 type incoming struct {
-	accounts accounts
+	accounts calls.Memory[*gl.User] // by username in lower case; nil: there is none
 	lanes    lanes
 
 	mu       sync.Mutex

@@ -10,6 +10,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/steps"
 )
@@ -80,7 +81,7 @@ func (g *GitLab) recordStatus(ctx context.Context, project string, at spot, r st
 	if err != nil {
 		return err
 	}
-	o := &gl.SetCommitStatusOptions{State: state, Name: gl.Ptr(name), Description: gl.Ptr(clipBytes(r.Text, statusWords))}
+	o := &gl.SetCommitStatusOptions{State: state, Name: gl.Ptr(name), Description: gl.Ptr(calls.Clip(r.Text, statusWords))}
 	if r.Link != "" {
 		o.TargetURL = gl.Ptr(r.Link)
 	}
@@ -128,7 +129,7 @@ func (g *GitLab) setStatus(ctx context.Context, project, commit, name string, o 
 	})
 	if isPermanent(err) && strings.Contains(err.Error(), "is in progress") {
 		// GitLab sets one status of a commit after the other, and gives up waiting with a conflict.
-		return &later{text: "gitlab: " + what, wait: connectWait, err: errors.New("GitLab sets another status of the commit (HTTP 409)")}
+		return &calls.Later{Text: "gitlab: " + what, Wait: connectWait, Err: errors.New("GitLab sets another status of the commit (HTTP 409)")}
 	}
 	return err
 }
@@ -148,19 +149,6 @@ func (g *GitLab) latestStatus(ctx context.Context, project, commit, name string)
 		}
 	}
 	return latest, nil
-}
-
-// clipBytes shortens a text to so many bytes, between two runes.
-func clipBytes(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	const dots = "…"
-	cut := most - len(dots)
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + dots
 }
 
 // recordDeployment keeps the deployment in the environment. One that is pending is none yet.

@@ -9,6 +9,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/muster-release/muster/integrations/calls"
 	"github.com/muster-release/muster/playbooks"
 	"github.com/muster-release/muster/playbooks/steps"
 )
@@ -36,7 +37,7 @@ func settled(o steps.Order) (wait time.Duration, yes bool) {
 // inTime refuses what comes too late to be sent; see settledAfter. Nothing was sent.
 func inTime(o steps.Order) error {
 	if !o.StartedAt.IsZero() && time.Since(o.StartedAt) > sendWithin {
-		return &later{text: "gitlab: start " + o.Step, wait: time.Second, err: fmt.Errorf("it was to begin %v ago, which is too long to be sure of it", time.Since(o.StartedAt).Round(time.Second))}
+		return &calls.Later{Text: "gitlab: start " + o.Step, Wait: time.Second, Err: fmt.Errorf("it was to begin %v ago, which is too long to be sure of it", time.Since(o.StartedAt).Round(time.Second))}
 	}
 	return nil
 }
