@@ -303,7 +303,7 @@ const (
 
 // passing is what a board says of the time alone, which is no news, and what an answer to status
 // says in other words.
-var passing = regexp.MustCompile(`(?m) · about .* to go$|^\*(elapsed|issue|asked by):\*.*\n`)
+var passing = regexp.MustCompile(`(?m) · about\x{a0}.*\x{a0}to\x{a0}go$|^\*(elapsed|issue|asked by):\*.*\n`)
 
 // watcher compares, ten times a second, what boards show with what they would show if they
 // were drawn just then. It goes by nothing that the reporters say about themselves.
@@ -360,7 +360,7 @@ func (w *watcher) end() []time.Duration {
 	close(w.stop)
 	w.done.Wait()
 	for _, run := range w.runs {
-		if run.known*4 < run.samples {
+		if run.known*4 < run.samples*3 {
 			w.h.t.Errorf("what the board of run %s is to show is not known well: %d of %d samples", run.id, run.known, run.samples)
 		}
 	}
