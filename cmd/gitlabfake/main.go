@@ -7,18 +7,18 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 
 	"github.com/muster-release/muster/cmd/internal/alone"
+	"github.com/muster-release/muster/cmd/internal/listen"
 	"github.com/muster-release/muster/integrations/gitlab/gitlabfake"
 )
 
 func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, listen := alone.Flags("gitlabfake", "127.0.0.1:8091", "address to listen on", out)
+	flags, address := alone.Flags("gitlabfake", "127.0.0.1:8091", "address to listen on", out)
 	var opts gitlabfake.Options
 	path := flags.String("base-path", "", "path below which it is installed, such as /git")
 	flags.StringVar(&opts.Token, "token", "", "token of the administrator; empty: a random one")
@@ -41,9 +41,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		defer f.Close()
 		seed = f
 	}
-	l, err := net.Listen("tcp", *listen)
+	l, err := listen.At(ctx, *address)
 	if err != nil {
-		return err
+		return fmt.Errorf("gitlabfake: %w", err)
 	}
 	defer l.Close()
 	opts.URL = "http://" + l.Addr().String()

@@ -69,3 +69,5 @@ func TestSeedWithMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestTakenPort(t *testing.T) { alonetest.Taken(t, run) }

@@ -8,19 +8,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/muster-release/muster/cmd/internal/alone"
+	"github.com/muster-release/muster/cmd/internal/listen"
 	"github.com/muster-release/muster/integrations/jira/jirafake"
 )
 
 func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, listen := alone.Flags("jirafake", "127.0.0.1:8092", "address of the API and the page", out)
+	flags, address := alone.Flags("jirafake", "127.0.0.1:8092", "address of the API and the page", out)
 	flavor := flags.String("flavor", string(jirafake.Cloud), "cloud or datacenter")
 	lag := flags.Duration("index-lag", 2*time.Second, "how long a change takes until search knows of it")
 	file := flags.String("seed", "", "JSON file of people, projects and issues instead of the built-in ones")
@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("jirafake: seed %q: %w", *file, err)
 		}
 	}
-	l, err := net.Listen("tcp", *listen)
+	l, err := listen.At(ctx, *address)
 	if err != nil {
 		return fmt.Errorf("jirafake: %w", err)
 	}

@@ -61,3 +61,5 @@ func TestSeedFromFile(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	alonetest.Refuses(t, run, []string{"--flavor", "server"}, []string{"--seed", "/none/of/it"}, []string{"--listen", "nowhere:x"})
 }
+
+func TestTakenPort(t *testing.T) { alonetest.Taken(t, run) }

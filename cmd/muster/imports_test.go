@@ -51,6 +51,7 @@ var importRules = []importRule{
 	// What fakes, and the programs that run one alone, are made of; no adapter sees it.
 	{"integrations/accidents", nil, nil},
 	{"cmd/internal/alone", nil, []string{"cmd/internal/alone/..."}},
+	{"cmd/internal/listen", nil, nil},
 	{"cmd/internal/alone/alonetest", []string{"cmd/internal/alone"}, nil},
 
 	// An adapter sees ports and plain types, what adapters do alike with calls, and alone its vendor's SDK.
@@ -65,21 +66,21 @@ var importRules = []importRule{
 	}, []string{"integrations/slack/..."}},
 	{"integrations/gitlab/gitlabfake", nil, []string{"gitlab.com/gitlab-org/api/client-go/v2/..."}},
 	{"integrations/gitlab", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "integrations/calls", "gitlab.com/gitlab-org/api/client-go/v2/...", "golang.org/x/mod/...", "golang.org/x/sync/..."}, []string{"integrations/gitlab/..."}},
-	{"cmd/gitlabfake", []string{"cmd/internal/alone", "integrations/gitlab/gitlabfake"}, []string{"cmd/internal/alone/..."}},
+	{"cmd/gitlabfake", []string{"cmd/internal/alone", "cmd/internal/listen", "integrations/gitlab/gitlabfake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/jira/jirafake/openapicheck", []string{"github.com/getkin/kin-openapi/..."}, nil},
 	{"integrations/jira/jirafake", []string{"integrations/accidents"}, []string{"github.com/andygrunwald/go-jira", "integrations/jira/jirafake/..."}},
 	{"integrations/jira", []string{"bot/chat", "bot/events", "playbooks", "playbooks/steps", "integrations/calls", "github.com/andygrunwald/go-jira", "golang.org/x/sync/..."}, []string{"integrations/jira/..."}},
-	{"cmd/jirafake", []string{"cmd/internal/alone", "integrations/jira/jirafake"}, []string{"cmd/internal/alone/..."}},
+	{"cmd/jirafake", []string{"cmd/internal/alone", "cmd/internal/listen", "integrations/jira/jirafake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/pagerduty/pagerdutyfake", []string{"integrations/accidents"}, nil},
 	{"integrations/pagerduty", []string{"playbooks", "playbooks/steps", "integrations/calls", "github.com/PagerDuty/go-pagerduty"}, []string{"integrations/pagerduty/..."}},
-	{"cmd/pagerdutyfake", []string{"cmd/internal/alone", "integrations/pagerduty/pagerdutyfake"}, []string{"cmd/internal/alone/..."}},
+	{"cmd/pagerdutyfake", []string{"cmd/internal/alone", "cmd/internal/listen", "integrations/pagerduty/pagerdutyfake"}, []string{"cmd/internal/alone/..."}},
 	{"integrations/alertmanager", []string{"bot/events", "integrations/calls"}, nil},
 	{"integrations/registry", []string{"playbooks", "playbooks/steps", "integrations/calls", "github.com/google/go-containerregistry/..."}, nil},
-	{"cmd/slackfake", []string{"cmd/internal/alone", "integrations/slack/slackfake"}, []string{"cmd/internal/alone/..."}},
+	{"cmd/slackfake", []string{"cmd/internal/alone", "cmd/internal/listen", "integrations/slack/slackfake"}, []string{"cmd/internal/alone/..."}},
 
 	// The only place that sees concrete types.
 	{"cmd/muster", []string{
-		"bot/...", "configs/...", "integrations/...", "playbooks", "playbooks/engine", "playbooks/steps", "store", "store/bolt", "store/mem",
+		"bot/...", "cmd/internal/listen", "configs/...", "integrations/...", "playbooks", "playbooks/engine", "playbooks/steps", "store", "store/bolt", "store/mem",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/prometheus/client_golang/...", "github.com/charmbracelet/...", "golang.org/x/term",
 	}, nil},
 }

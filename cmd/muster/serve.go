@@ -20,6 +20,7 @@ import (
 
 	"github.com/muster-release/muster/bot/chat"
 	"github.com/muster-release/muster/bot/web"
+	"github.com/muster-release/muster/cmd/internal/listen"
 	"github.com/muster-release/muster/configs"
 	"github.com/muster-release/muster/integrations/local"
 	"github.com/muster-release/muster/playbooks"
@@ -73,7 +74,7 @@ func serve(ctx context.Context, logTo io.Writer, o serveOptions, reload <-chan o
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(logTo, nil))
-	listener, err := listen(ctx, cmp.Or(o.listen, config.Server.Listen))
+	listener, err := openAddress(ctx, cmp.Or(o.listen, config.Server.Listen))
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func logReload(log *slog.Logger, err error) {
 	log.Error("the configuration was not reloaded; the old one stays in force", "mistakes", len(mistakes.Problems))
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+func openAddress(ctx context.Context, address string) (net.Listener, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
@@ -153,15 +154,8 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil { // the configuration's own address was looked at when it was read
 		return nil, misuse("--listen %s: want HOST:PORT, such as %s", address, configs.DefaultListen)
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	var failed *net.OpError
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("serve: the address %s is in use by another program: stop that one, or choose another with --listen", address)
-	case errors.As(err, &failed):
-		return nil, fmt.Errorf("serve: the address %s cannot be listened at: %w", address, failed.Err)
-	case err != nil:
+	l, err := listen.At(ctx, address)
+	if err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	return l, nil

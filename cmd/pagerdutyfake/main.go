@@ -6,17 +6,17 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/muster-release/muster/cmd/internal/alone"
+	"github.com/muster-release/muster/cmd/internal/listen"
 	"github.com/muster-release/muster/integrations/pagerduty/pagerdutyfake"
 )
 
 func main() { alone.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, listen := alone.Flags("pagerdutyfake", "127.0.0.1:8093", "address of the APIs and the page", out)
+	flags, address := alone.Flags("pagerdutyfake", "127.0.0.1:8093", "address of the APIs and the page", out)
 	token := flags.String("token", "pagerdutyfake-token", "token of the REST API")
 	key := flags.String("routing-key", "0123456789abcdef0123456789abcdef", "integration key that events are taken for, of 32 characters")
 	if err := flags.Parse(args); err != nil {
@@ -25,7 +25,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(*key) != 32 {
 		return fmt.Errorf("pagerdutyfake: the routing key has %d characters, and PagerDuty's have 32", len(*key))
 	}
-	l, err := net.Listen("tcp", *listen)
+	l, err := listen.At(ctx, *address)
 	if err != nil {
 		return fmt.Errorf("pagerdutyfake: %w", err)
 	}

@@ -32,3 +32,5 @@ func TestRunAlone(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	alonetest.Refuses(t, run, []string{"--routing-key", "short"}, []string{"--listen", "nowhere:x"})
 }
+
+func TestTakenPort(t *testing.T) { alonetest.Taken(t, run) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/muster-release/muster/cmd/internal/alone"
+	"github.com/muster-release/muster/cmd/internal/listen"
 	"github.com/muster-release/muster/integrations/slack/slackfake"
 )
 
@@ -19,7 +20,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	flags, listen := alone.Flags("slackfake", "127.0.0.1:8090", "address of the Web API and the page", out)
+	flags, address := alone.Flags("slackfake", "127.0.0.1:8090", "address of the Web API and the page", out)
 	var opts slackfake.Options
 	flags.StringVar(&opts.App, "app", "", "base URL of the app, for deliveries over HTTP; empty: Socket Mode")
 	flags.StringVar(&opts.Bot, "bot", "muster", "name of the bot")
@@ -30,10 +31,10 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	opts.Listen = *listen
+	opts.Listen = *address
 	w, err := slackfake.New(opts)
 	if err != nil {
-		return err
+		return fmt.Errorf("slackfake: %w", listen.Explain(*address, err))
 	}
 	defer w.Close()
 	members := []string{slackfake.BotUser}

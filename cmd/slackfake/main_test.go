@@ -33,3 +33,9 @@ func TestRunAlone(t *testing.T) {
 	}
 	typed.Close()
 }
+
+func TestTakenPort(t *testing.T) {
+	alonetest.Taken(t, func(ctx context.Context, args []string, out io.Writer) error {
+		return run(ctx, args, strings.NewReader(""), out)
+	})
+}

@@ -4,6 +4,7 @@ package alonetest
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -44,6 +45,22 @@ func Refuses(t *testing.T, p alone.Program, all ...[]string) {
 		if err := p(t.Context(), append([]string{"--listen", anywhere}, args...), io.Discard); err == nil {
 			t.Errorf("%q is taken", args)
 		}
+	}
+}
+
+// Taken lets the test fail if a program does not say of a port that another one has whose it is, and what to
+// do.
+func Taken(t *testing.T, p alone.Program) {
+	t.Helper()
+	other, err := net.Listen("tcp", anywhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	address := other.Addr().String()
+	want := "the address " + address + " is in use by another program: stop that one, or choose another with --listen"
+	if err := p(t.Context(), []string{"--listen", address}, io.Discard); err == nil || !strings.HasSuffix(err.Error(), "fake: "+want) {
+		t.Errorf("a port that is taken: %v, want %s", err, want)
 	}
 }
 
